@@ -1,0 +1,55 @@
+# Everything happens in .venv, which the first target to need it creates.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
+
+.PHONY: help train test lint format docs bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make train   train SGD and FG-SGD on real digits, write runs/digits/report.html"
+	@echo "make test    run all tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make docs    build the documentation into docs/_build/html"
+	@echo "make bench   measure speed"
+	@echo "make clean   remove the virtual environment and everything generated"
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/core: .venv/created pyproject.toml constraints.txt
+	$(INSTALL) '.'
+	@touch $@
+
+.venv/dev: .venv/created pyproject.toml constraints.txt
+	$(INSTALL) '.[test,lint,docs,benchmarks]'
+	@touch $@ .venv/core
+
+train: .venv/core
+	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: .venv/dev
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+docs: .venv/dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: .venv/dev
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group
+
+clean:
+	rm -rf .venv runs docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,53 @@
+"""Geometry of, and optimization on, products of scaled weight manifolds.
+
+The NumPy side lives here: manifolds and their products. The torch side is the
+subpackage :mod:`fgmanifolds.torch`. Importing ``fgmanifolds`` is cheap and does
+not import torch; the manifold classes are loaded at first use (pymanopt, on
+which they are built, imports torch itself where torch is installed).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fgmanifolds.geometry import (
+        Component,
+        Euclidean,
+        Oblique,
+        ScaledProductManifold,
+        Sphere,
+        Stiefel,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Component": "fgmanifolds.geometry",
+    "Euclidean": "fgmanifolds.geometry",
+    "Oblique": "fgmanifolds.geometry",
+    "ScaledProductManifold": "fgmanifolds.geometry",
+    "Sphere": "fgmanifolds.geometry",
+    "Stiefel": "fgmanifolds.geometry",
+}
+
+__all__ = [
+    "Component",
+    "Euclidean",
+    "Oblique",
+    "ScaledProductManifold",
+    "Sphere",
+    "Stiefel",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m fgmanifolds``."""
+
+from fgmanifolds.cli import main
+
+main()

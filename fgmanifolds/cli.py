@@ -1,0 +1,225 @@
+"""The command line: ``fgmanifolds train`` and ``fgmanifolds compare``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import fgmanifolds
+
+if TYPE_CHECKING:
+    from fgmanifolds.experiments import RunResult
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train networks on products of weight manifolds with FG-SGD.",
+)
+console = Console()
+
+#: What a user can mend: shown as one line, without a traceback.
+USER_ERRORS = (ValueError, ImportError, FloatingPointError)
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    try:
+        yield
+    except USER_ERRORS as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the last whole epoch is in the checkpoint (--resume)")
+        raise typer.Exit(130) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.replace("+", ",").split(",") if name.strip())
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+Data = Annotated[str, typer.Option(help="Data set: digits, or mnist5k (extra 'mnist').")]
+Model = Annotated[str, typer.Option(help="Model: cnn, resnet20 or resnet44.")]
+Scheme = Annotated[str, typer.Option(help="Sets of weights: pio, pi, po, layer or kernel.")]
+Manifolds = Annotated[
+    str, typer.Option(help="Comma-separated list of sphere, oblique, stiefel, euclidean.")
+]
+Exclude = Annotated[str, typer.Option(help="Comma-separated layers (patterns) kept Euclidean.")]
+Epochs = Annotated[int, typer.Option(help="Number of epochs.")]
+BatchSize = Annotated[int, typer.Option(help="Images in a minibatch.")]
+Seed = Annotated[int, typer.Option(help="Seed of weights, sets and order of images.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        console.print(f"fgmanifolds {fgmanifolds.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Train networks on products of weight manifolds with FG-SGD."""
+
+
+@app.command()
+def train(
+    data: Data = "digits",
+    model: Model = "cnn",
+    optimizer: Annotated[str, typer.Option(help="fgsgd or sgd.")] = "fgsgd",
+    scheme: Scheme = "pio",
+    manifolds: Manifolds = "sphere,oblique,stiefel,euclidean",
+    exclude: Exclude = "classifier",
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 64,
+    lr: Annotated[float, typer.Option(help="Learning rate at the start of its cosine.")] = 0.05,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for metrics, checkpoint, report.")] = Path(
+        "runs/train"
+    ),
+    device: Device = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in OUT.")] = False,
+) -> None:
+    """Train one network; write metrics.csv, report.html and a checkpoint to OUT."""
+    with _user_errors():
+        from fgmanifolds import experiments
+
+        config = experiments.TrainConfig(
+            data=data,
+            model=model,
+            optimizer=optimizer,
+            scheme=scheme,
+            manifolds=_names(manifolds),
+            exclude=_names(exclude),
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+            device=device,
+        )
+        with _progress() as progress:
+            task = progress.add_task(config.label, total=epochs)
+
+            def on_epoch(row: dict[str, float]) -> None:
+                error = f"validation error {row['validation_error']:.2f}%"
+                progress.update(
+                    task, completed=int(row["epoch"]), description=f"{config.label}: {error}"
+                )
+
+            result = experiments.train(
+                config, out, resume=resume, overwrite=overwrite, on_epoch=on_epoch
+            )
+            progress.update(task, completed=epochs)
+        _show_result(result)
+
+
+def _show_result(result: RunResult) -> None:
+    console.print(f"{result.label}, seed {result.seed}", markup=False, highlight=False)
+    console.print(f"  test error        {result.test_error:.2f}%")
+    console.print(f"  validation error  {result.validation_error:.2f}%")
+    console.print(f"  seconds per epoch {result.seconds_per_epoch:.3f}")
+    if result.residual is not None:
+        console.print(f"  largest residual  {result.residual:.1e}")
+    report = Path(result.folder) / "report.html"
+    console.print(f"  report            {report}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def compare(
+    data: Data = "digits",
+    model: Model = "cnn",
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 64,
+    lr: Annotated[
+        list[float] | None, typer.Option(help="Learning rate of the grid; give several.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder; runs in it are replaced.")] = Path(
+        "runs/compare"
+    ),
+    device: Device = "cpu",
+) -> None:
+    """Compare SGD with FG-SGD on PIO of four and of three manifolds.
+
+    Each method's learning rate is chosen from the same grid on the validation
+    part; the test part is touched only by the networks of the chosen rates.
+    """
+    with _user_errors():
+        from fgmanifolds.experiments import TrainConfig
+        from fgmanifolds.experiments import compare as run_comparison
+        from fgmanifolds.experiments.compare import default_methods
+
+        base = TrainConfig(
+            data=data, model=model, epochs=epochs, batch_size=batch_size, seed=seed, device=device
+        )
+        methods, grid = default_methods(), lr or [0.02, 0.05, 0.1]
+        with _progress() as progress:
+            task = progress.add_task("", total=len(methods) * len(grid) * seeds * epochs)
+
+            def on_run(config: TrainConfig) -> None:
+                text = f"{config.label}, lr {config.lr:g}, seed {config.seed}"
+                progress.update(task, description=text)
+
+            found = run_comparison(
+                base,
+                methods,
+                grid,
+                seeds,
+                out,
+                on_run=on_run,
+                on_epoch=lambda row: progress.advance(task),
+            )
+        title = f"{model} on {data}, {epochs} epochs, {seeds} seeds"
+        _show_table(found.table, title)
+        console.print(f"report: {found.report}", soft_wrap=True, highlight=False)
+
+
+def _show_table(frame: pd.DataFrame, title: str) -> None:
+    table = Table(title=title)
+    for name in ("method", "lr", "test error %", "seconds per epoch", "largest residual"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for method, row in frame.iterrows():
+        table.add_row(str(method), *_cells(row))
+    console.print(table)
+
+
+def _cells(row: Any) -> list[str]:
+    residual = row["largest residual"]
+    return [
+        f"{row['lr']:g}",
+        f"{row['test error %']:.2f} +- {row['std']:.2f}",
+        f"{row['seconds per epoch']:.3f}",
+        "-" if pd.isna(residual) else f"{residual:.1e}",
+    ]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="fgmanifolds" if sys.argv[0].endswith("__main__.py") else None)

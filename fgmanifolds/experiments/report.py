@@ -1,0 +1,136 @@
+"""Self-contained report pages: tables, and plots as inline SVG."""
+
+from __future__ import annotations
+
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jinja2
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from fgmanifolds import __version__, plot
+from fgmanifolds.experiments.config import TrainConfig
+
+if TYPE_CHECKING:
+    from fgmanifolds.experiments.run import RunResult
+
+__all__ = ["compare_report", "run_report"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: a title, and a text, a table (HTML) or a figure (SVG)."""
+
+    title: str
+    text: str = ""
+    table: str = ""
+    figure: str = ""
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _number(value: float) -> str:
+    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
+
+
+def _table(frame: pd.DataFrame, index: bool = True) -> str:
+    shown = frame.reset_index() if index else frame
+    return str(shown.to_html(index=False, border=0, float_format=_number, na_rep="–"))
+
+
+def _page(title: str, lead: str, sections: Sequence[Section]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fgmanifolds.experiments"), autoescape=True
+    )
+    footer = (
+        f"fgmanifolds {__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, {torch.get_num_threads()} threads"
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(title=title, lead=lead, sections=sections, footer=footer)
+
+
+def _options(config: TrainConfig) -> str:
+    rows = [(name, _plain(value)) for name, value in config.to_dict().items()]
+    return _table(pd.DataFrame(rows, columns=["option", "value"]), index=False)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def run_report(
+    config: TrainConfig, history: Sequence[Mapping[str, float]], result: RunResult
+) -> str:
+    """Page of one run: its result, plots of all metrics, and its options."""
+    frame = pd.DataFrame(history)
+    test = "not measured" if result.test_error is None else f"{result.test_error:.2f}%"
+    residual = "–" if result.residual is None else f"{result.residual:.1e}"
+    outcome = pd.DataFrame(
+        {
+            "test error": [test],
+            "validation error": [f"{result.validation_error:.2f}%"],
+            "validation loss": [f"{result.validation_loss:.4f}"],
+            "seconds per epoch": [f"{result.seconds_per_epoch:.3f}"],
+            "largest residual": [residual],
+        }
+    )
+    sections = [
+        Section("Result", table=_table(outcome, index=False)),
+        Section("Training", figure=_svg(plot.training_curves(frame))),
+        Section("Options", table=_options(config)),
+    ]
+    lead = f"{config.model} on {config.data}, {config.epochs} epochs, seed {config.seed}"
+    return _page(config.label, lead, sections)
+
+
+def compare_report(
+    base: TrainConfig,
+    runs: pd.DataFrame,
+    table: pd.DataFrame,
+    histories: Mapping[str, Sequence[pd.DataFrame]],
+) -> str:
+    """Page of a comparison: the table, the curves, the test errors and the grid."""
+    chosen = runs[runs["chosen"]]
+    grid = runs.pivot_table(
+        index="label", columns="lr", values="validation_error", aggfunc="mean", sort=False
+    )
+    grid.columns = [f"lr {lr:g}" for lr in grid.columns]
+    seeds = runs["seed"].nunique()
+    images = sum(len(histories[label]) for label in histories)
+    sections = [
+        Section("Result", table=_table(table)),
+        Section("Test error", figure=_svg(plot.errors_by_method(chosen))),
+        Section(
+            "Validation over the epochs",
+            text="At the chosen learning rates: mean over the seeds, band from least to largest.",
+            figure=_svg(plot.validation_curves(histories)),
+        ),
+        Section(
+            "How the learning rates were chosen",
+            text="Mean validation error in percent. The smallest of each row was chosen (ties: "
+            f"the smallest validation loss), and only the {images} networks of the chosen rates "
+            "were tested.",
+            table=_table(grid.rename_axis("method")),
+        ),
+    ]
+    first = runs.loc[runs["label"] != "SGD", "folder"]
+    if len(first):
+        label = runs.loc[chosen.index, "label"].iloc[-1]
+        sections.append(
+            Section(
+                f"Inside one run: {label}", figure=_svg(plot.training_curves(histories[label][0]))
+            )
+        )
+    lead = f"{base.model} on {base.data}, {base.epochs} epochs, {seeds} seeds"
+    return _page("Comparison of optimizers", lead, sections)

@@ -1,0 +1,160 @@
+"""The training loop: one model, one optimizer, epochs that can be resumed bit for bit."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+
+from fgmanifolds.data import ImageData, load_images
+from fgmanifolds.experiments.config import TrainConfig
+from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
+from fgmanifolds.models import build_model
+from fgmanifolds.torch import FGSGD, POMAdapter
+
+__all__ = ["Trainer", "evaluate"]
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, part: TensorDataset, device: str) -> tuple[float, float]:
+    """Mean cross-entropy and error (in percent) of `model` on a part of the data."""
+    model.eval()
+    loss, wrong = 0.0, 0
+    for images, labels in DataLoader(part, batch_size=500):
+        scores = model(images.to(device)).cpu()
+        loss += float(F.cross_entropy(scores, labels, reduction="sum"))
+        wrong += int((scores.argmax(1) != labels).sum())
+    return loss / len(part), 100.0 * wrong / len(part)
+
+
+class Trainer:
+    """A training run in memory.
+
+    Parameters
+    ----------
+    config : TrainConfig
+
+    Attributes
+    ----------
+    model : nn.Module
+    adapter : POMAdapter or None
+        None when the optimizer is plain SGD.
+    optimizer : torch.optim.Optimizer
+    history : list of dict
+        One row of metrics for each epoch done.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.data: ImageData = load_images(config.data)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            model = build_model(config.model, self.data.channels, self.data.classes)
+        self.model = model.to(config.device)
+        self.adapter, self.optimizer = self._make_optimizer()
+        self.scheduler = CosineAnnealingLR(self.optimizer, config.epochs)
+        self._order = torch.Generator().manual_seed(config.seed)
+        self.history: list[dict[str, float]] = []
+
+    def _make_optimizer(self) -> tuple[POMAdapter | None, torch.optim.Optimizer]:
+        c = self.config
+        if c.optimizer == "sgd":
+            parameters = self.model.parameters()
+            return None, torch.optim.SGD(
+                parameters, lr=c.lr, momentum=c.momentum, weight_decay=c.weight_decay, foreach=True
+            )
+        adapter = POMAdapter(self.model, c.scheme, c.manifolds, c.seed, exclude=c.exclude)
+        adapter.initialize_()
+        optimizer = FGSGD(
+            adapter,
+            lr=c.lr,
+            momentum=c.momentum,
+            weight_decay=c.weight_decay,
+            rule=c.rule,
+            gradient_norm=c.gradient_norm,
+        )
+        return adapter, optimizer
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+        return len(self.history)
+
+    def _batches(self) -> DataLoader[tuple[Tensor, ...]]:
+        part = self.data.train
+        order = RandomSampler(part, generator=self._order)
+        # A last batch of one image has no spread for batch normalisation.
+        drop_last = len(part) % self.config.batch_size == 1
+        batches = BatchSampler(order, self.config.batch_size, drop_last=drop_last)
+        return DataLoader(part, sampler=batches, batch_size=None, generator=self._order)
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train for one epoch, update the radii, and measure; returns the row of metrics."""
+        start, lr = time.perf_counter(), float(self.scheduler.get_last_lr()[0])
+        record = StepRecord()
+        self.model.train()
+        for images, labels in self._batches():
+            self._step(images.to(self.config.device), labels.to(self.config.device), record)
+        self.scheduler.step()
+        if self.adapter is not None:
+            self.adapter.update_scales_()
+        seconds = time.perf_counter() - start
+        loss, error = evaluate(self.model, self.data.validation, self.config.device)
+        row = {
+            "epoch": float(self.epoch + 1),
+            "lr": lr,
+            **record.means(),
+            "validation_loss": loss,
+            "validation_error": error,
+            **collection_metrics(self.adapter),
+            "seconds": seconds,
+        }
+        self.history.append(row)
+        return row
+
+    def _step(self, images: Tensor, labels: Tensor, record: StepRecord) -> None:
+        self.optimizer.zero_grad()
+        scores = self.model(images)
+        loss = F.cross_entropy(scores, labels)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the training loss became {loss.item()} in epoch {self.epoch + 1}; "
+                f"a smaller lr than {self.config.lr} may help."
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        record.add(scores.detach(), labels, loss.detach(), self.model, self.optimizer)
+
+    def test_error(self) -> float:
+        """Error on the test part, in percent. Meant to be called once, at the end."""
+        return evaluate(self.model, self.data.test, self.config.device)[1]
+
+    # Checkpoints ---------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit, as plain data and tensors."""
+        return {
+            "config": self.config.to_dict(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adapter": None if self.adapter is None else self.adapter.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "order": self._order.get_state(),
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; ``ValueError`` if it is of a run with other options."""
+        self.config.check_same(state["config"])
+        self.model.load_state_dict(state["model"])
+        if self.adapter is not None:
+            self.adapter.load_state_dict(state["adapter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self._order.set_state(state["order"])
+        self.history = [dict(row) for row in state["history"]]

@@ -1,0 +1,41 @@
+"""A small convolutional network for small images."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+__all__ = ["cnn"]
+
+
+def _block(number: int, inputs: int, outputs: int, pool: nn.Module) -> dict[str, nn.Module]:
+    return {
+        f"conv{number}": nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        f"bn{number}": nn.BatchNorm2d(outputs),
+        f"relu{number}": nn.ReLU(),
+        f"pool{number}": pool,
+    }
+
+
+def cnn(channels: int, classes: int) -> nn.Sequential:
+    """Three 3 x 3 convolutions of 24, 48 and 96 channels, then a linear classifier.
+
+    Parameters
+    ----------
+    channels, classes : int
+        Numbers of image channels and of classes.
+
+    Returns
+    -------
+    nn.Sequential
+        From images ``[N, channels, H, W]``, H, W >= 4, to scores ``[N, classes]``.
+    """
+    layers = {
+        **_block(1, channels, 24, nn.MaxPool2d(2)),
+        **_block(2, 24, 48, nn.MaxPool2d(2)),
+        **_block(3, 48, 96, nn.AdaptiveAvgPool2d(1)),
+        "flatten": nn.Flatten(),
+        "classifier": nn.Linear(96, classes),
+    }
+    return nn.Sequential(OrderedDict(layers))

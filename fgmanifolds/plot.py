@@ -1,0 +1,118 @@
+"""Pictures: how training went.
+
+Every function gives a matplotlib ``Figure`` that belongs to nobody else: show
+it in Jupyter, save it, or put it into a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["errors_by_method", "training_curves", "validation_curves"]
+
+#: Panels of a run: title, axis label, columns, logarithmic axis.
+_PANELS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
+    ("Loss", "cross-entropy", ("train_loss", "validation_loss"), True),
+    ("Error", "percent", ("train_error", "validation_error"), False),
+    ("Gradient norm", "mean over steps", ("gradient_norm", "pom_gradient_norm"), True),
+    ("Denominator g of the step", "over POMs", ("denominator_mean", "denominator_max"), True),
+    ("Radii", "of curved components", ("radius_min", "radius_mean", "radius_max"), False),
+    ("Frobenius norm of POMs", "", ("group_norm_mean", "group_norm_max"), False),
+    (
+        "Distance from the manifolds",
+        "relative",
+        ("residual_sphere", "residual_oblique", "residual_stiefel"),
+        True,
+    ),
+)
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Plot the metrics of one run over its epochs.
+
+    Parameters
+    ----------
+    history : DataFrame
+        The rows of ``metrics.csv``. Panels without any data are left out.
+
+    Returns
+    -------
+    Figure
+    """
+    panels = [panel for panel in _PANELS if history[list(panel[2])].notna().any(axis=None)]
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(9, 2.7 * rows), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, 2, squeeze=False)).ravel()
+    for ax, (title, label, columns, log) in zip(axes, panels, strict=False):
+        _panel(ax, history, columns, log)
+        ax.set(title=title, ylabel=label, xlabel="epoch")
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def _panel(ax: Axes, history: pd.DataFrame, columns: Sequence[str], log: bool) -> None:
+    for column in columns:
+        if history[column].notna().any():
+            label = column.removeprefix("residual_").replace("_", " ")
+            ax.plot(history["epoch"], history[column], marker=".", label=label)
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False, fontsize="small")
+
+
+def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
+    """Plot validation loss and error of several methods: mean over seeds, band from min to max.
+
+    Parameters
+    ----------
+    histories : mapping of str to sequence of DataFrame
+        For each method, the metrics of its runs.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    loss, error = figure.subplots(1, 2)
+    for ax, column in ((loss, "validation_loss"), (error, "validation_error")):
+        for label, runs in histories.items():
+            values = np.stack([run[column].to_numpy() for run in runs])
+            epochs = runs[0]["epoch"]
+            (line,) = ax.plot(epochs, values.mean(0), label=label)
+            ax.fill_between(
+                epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.15
+            )
+        ax.set_yscale("log")
+        ax.set(title=column.replace("_", " ").capitalize(), xlabel="epoch")
+        ax.grid(alpha=0.3)
+    loss.set_ylabel("cross-entropy")
+    error.set_ylabel("percent")
+    loss.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def errors_by_method(runs: pd.DataFrame) -> Figure:
+    """Plot the test errors of each method's runs, with their means.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Columns ``label`` and ``test_error`` (percent).
+    """
+    groups = list(runs.groupby("label", sort=False)["test_error"])
+    figure = Figure(figsize=(9, 0.9 + 0.5 * len(groups)), layout="constrained")
+    ax = figure.subplots()
+    for place, (_, errors) in enumerate(groups):
+        (dots,) = ax.plot(errors, np.full(len(errors), place), "o", alpha=0.6)
+        ax.plot(errors.mean(), place, "|", color=dots.get_color(), markersize=22)
+    ax.set_yticks(range(len(groups)), [str(label) for label, _ in groups])
+    ax.set(xlabel="test error in percent: one dot for each seed, bar at the mean")
+    ax.set_xlim(left=0)
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.grid(axis="x", alpha=0.3)
+    return figure

@@ -1,0 +1,6 @@
+"""Train torch models on products of weight manifolds."""
+
+from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.optim import FGSGD
+
+__all__ = ["FGSGD", "POMAdapter"]
