@@ -76,7 +76,7 @@ def prepare_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise ValueError(f"out={str(out)!r} holds no {CHECKPOINT} to resume from.")
     if has_run and not (resume or overwrite):
         raise ValueError(
-            f"out={str(out)!r} already holds a run; resume it, overwrite it, or name another folder."
+            f"out={str(out)!r} already holds a run; resume or overwrite it, or name another folder."
         )
 
 

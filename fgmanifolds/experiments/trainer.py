@@ -126,7 +126,7 @@ class Trainer:
                 f"the training loss became {loss.item()} in epoch {self.epoch + 1}; "
                 f"a smaller lr than {self.config.lr} may help."
             )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         record.add(scores.detach(), labels, loss.detach(), self.model, self.optimizer)
 

@@ -58,7 +58,7 @@ class POMLayer:
             for number in self.view.manifold[batch.members].unique().tolist():
                 if COMPONENTS[self.manifolds[number]](*batch.shape).dim == 0:
                     raise ValueError(
-                        f"layer {self.name!r} of weight shape {tuple(self.weight.shape)} would have "
+                        f"layer {self.name!r} with weight {tuple(self.weight.shape)} would have "
                         f"components of shape {batch.shape} on the manifold "
                         f"{self.manifolds[number]!r}, which has dimension 0 there: such a weight "
                         f"could never move. Leave the layer out with exclude=({self.name!r},)."
