@@ -48,12 +48,8 @@ def project(w: Tensor, u: Tensor, masks: Masks) -> Tensor:
     return tangent
 
 
-def retract(x: Tensor, masks: Masks) -> Tensor:
-    """As :func:`fgmanifolds.torch.kernels.retract`, by masked Gram-Schmidt.
-
-    One pass is as accurate as QR here, since a tangent step leaves every
-    singular value at or above 1.
-    """
+def _gram_schmidt(x: Tensor, masks: Masks) -> Tensor:
+    """One pass: normalise as a whole, or by columns, or orthonormalise, by mask."""
     tiny = torch.finfo(x.dtype).tiny
     columns = range(x.shape[2])
     whole = squared_norm(x)
@@ -68,3 +64,12 @@ def retract(x: Tensor, masks: Masks) -> Tensor:
         square = masks.sphere * whole + own_column * _dot(column, column) + flat
         torch.mul(column, square.clamp(min=tiny).rsqrt()[:, None], out=point[:, :, b])
     return point
+
+
+def retract(x: Tensor, masks: Masks) -> Tensor:
+    """As :func:`fgmanifolds.torch.kernels.retract`, by masked Gram-Schmidt, twice.
+
+    One pass loses orthogonality in proportion to the length of the step; the
+    second restores it (Giraud, Langou & Rozloznik 2005).
+    """
+    return _gram_schmidt(_gram_schmidt(x, masks), masks)
