@@ -25,7 +25,8 @@ def evaluate(model: nn.Module, part: TensorDataset, device: str) -> tuple[float,
     """Mean cross-entropy and error (in percent) of `model` on a part of the data."""
     model.eval()
     loss, wrong = 0.0, 0
-    for images, labels in DataLoader(part, batch_size=500):
+    # A generator of its own, or the loader would draw from the global one.
+    for images, labels in DataLoader(part, batch_size=500, generator=torch.Generator()):
         scores = model(images.to(device)).cpu()
         loss += float(F.cross_entropy(scores, labels, reduction="sum"))
         wrong += int((scores.argmax(1) != labels).sum())

@@ -185,7 +185,9 @@ def test_homothety(component, seed, factor):
         big = getattr(scaled, verb)(factor * point, factor * vector)
         np.testing.assert_allclose(big, factor * getattr(component, verb)(point, vector))
     low, high = component.sectional_curvature_bounds
-    np.testing.assert_allclose(scaled.sectional_curvature_bounds, (low / factor**2, high / factor**2))
+    np.testing.assert_allclose(
+        scaled.sectional_curvature_bounds, (low / factor**2, high / factor**2)
+    )
     np.testing.assert_allclose(scaled.injectivity_radius, factor * component.injectivity_radius)
     np.testing.assert_allclose(scaled.typical_dist, factor * component.typical_dist)
 
@@ -292,7 +294,10 @@ def test_seeds_reproduce():
         (lambda: Oblique(3, 3, radius=float("nan")), r"radius=nan must be positive"),
         (lambda: Oblique(3, 3, radius=-1.0), r"radius=-1.0 must be positive"),
         (lambda: Sphere(3, 3, k=2, radius=[1, 2, 3]), r"radius has shape \(3,\).*\(2,\)"),
-        (lambda: Stiefel(3, 2, retraction="cayly"), r"retraction='cayly' is unknown.*'qr', 'polar'"),
+        (
+            lambda: Stiefel(3, 2, retraction="cayly"),
+            r"retraction='cayly' is unknown.*'qr', 'polar'",
+        ),
     ],
 )
 def test_bad_components_are_refused(make, message):
@@ -303,7 +308,9 @@ def test_bad_components_are_refused(make, message):
 def test_points_and_tangents_off_the_manifold_are_measured():
     component = Oblique(3, 2, radius=2)
     point = component.random_point(rng=0)
-    with pytest.raises(ValueError, match=r"not on Oblique\(3, 2, radius=2\): relative distance 0.01"):
+    with pytest.raises(
+        ValueError, match=r"not on Oblique\(3, 2, radius=2\): relative distance 0.01"
+    ):
         component.check_point(1.01 * point)
     with pytest.raises(ValueError, match=r"point has shape \(2, 3\).*needs \(3, 2\)"):
         component.check_point(point.T)

@@ -58,7 +58,9 @@ def test_geodesic_distance_is_the_sum_over_all_factors():
 
 
 def test_scales_replace_radii_and_rescale_carries_points():
-    product = ScaledProductManifold([Sphere(3, 3, radius=7), Stiefel(4, 2, k=2)], scales=[2, [1, 3]])
+    product = ScaledProductManifold(
+        [Sphere(3, 3, radius=7), Stiefel(4, 2, k=2)], scales=[2, [1, 3]]
+    )
     assert product.scales[0] == 2
     np.testing.assert_array_equal(product.scales[1], [1, 3])
     point = product.random_point(rng=0)

@@ -102,7 +102,9 @@ def test_example_1_through_the_adapter():
 
 def test_seeds_reproduce_and_differ():
     nets = [model() for _ in range(3)]
-    adapters = [POMAdapter(net, seed=s).initialize_() for net, s in zip(nets, (1, 1, 2), strict=True)]
+    adapters = [
+        POMAdapter(net, seed=s).initialize_() for net, s in zip(nets, (1, 1, 2), strict=True)
+    ]
     weights = [torch.cat([p.flatten() for p in net.parameters()]) for net in nets]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -153,9 +155,7 @@ def test_the_components_are_the_weights():
     np.testing.assert_array_equal(
         adapter.point("0", 4 * 5 + 2)[0], net[0].weight[5, 2].detach().numpy()
     )
-    np.testing.assert_array_equal(
-        adapter.point("4", 7)[0], net[4].weight[7, 0].detach().numpy().T
-    )
+    np.testing.assert_array_equal(adapter.point("4", 7)[0], net[4].weight[7, 0].detach().numpy().T)
     np.testing.assert_array_equal(adapter.point("9", 0)[0], net[9].weight.detach().numpy().T)
 
 
@@ -194,7 +194,9 @@ def test_spreads_follow_the_features_and_set_the_radii():
     # Outputs 0 and 1 belong to the first group and read channel 0; 2 and 3 read channel 1.
     radius = gamma / expected.double()[[0, 0, 1, 1]]
     torch.testing.assert_close(adapter.layers["0"].radius, radius)
-    torch.testing.assert_close(net[0].weight.flatten(1).norm(dim=1).double(), radius, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        net[0].weight.flatten(1).norm(dim=1).double(), radius, rtol=1e-5, atol=0
+    )
     cosine = torch.cosine_similarity(before.flatten(1), net[0].weight.flatten(1))
     torch.testing.assert_close(cosine, torch.ones(4))
     assert adapter.residual() < 1e-6
@@ -277,7 +279,9 @@ def test_models_without_weights_are_refused():
 
 
 def test_a_shape_without_the_manifold_is_refused():
-    with pytest.raises(ValueError, match=r"layer 'small'.*\(1, 1\).*'sphere'.*dimension 0.*exclude"):
+    with pytest.raises(
+        ValueError, match=r"layer 'small'.*\(1, 1\).*'sphere'.*dimension 0.*exclude"
+    ):
         POMAdapter(nn.ModuleDict({"small": nn.Linear(1, 1)}), "layer", ("sphere",))
 
 

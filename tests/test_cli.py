@@ -1,0 +1,62 @@
+"""The command line: it trains, and bad input gives one clear line and no traceback."""
+
+import pytest
+from typer.testing import CliRunner
+
+import fgmanifolds
+from fgmanifolds.cli import app
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    return runner.invoke(app, [str(a) for a in arguments])
+
+
+def test_train_and_resume(tmp_path):
+    out = tmp_path / "run"
+    first = run("train", "--epochs", 1, "--model", "resnet20", "--out", out)
+    assert first.exit_code == 0, first.output
+    assert "test error" in first.output
+    for name in ("metrics.csv", "report.html", "checkpoint.pt", "result.json"):
+        assert (out / name).exists()
+    again = run("train", "--epochs", 1, "--model", "resnet20", "--out", out, "--resume")
+    assert again.exit_code == 0, again.output
+
+
+def test_compare(tmp_path):
+    found = run("compare", "--epochs", 1, "--seeds", 1, "--lr", 0.05, "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+    assert "SGD" in found.output
+    assert (tmp_path / "report.html").exists()
+
+
+def test_train_on_mnist5k(tmp_path):
+    found = run("train", "--data", "mnist5k", "--scheme", "pi", "--epochs", 1, "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scheme", "poi"], "scheme='poi' is unknown; allowed: 'pi', 'po', 'pio'"),
+        (["--manifolds", "sphere,torus"], "manifolds='torus' is unknown"),
+        (["--manifolds", ","], "manifolds is empty"),
+        (["--data", "cifar10"], "data='cifar10' is unknown; allowed: 'digits', 'mnist5k'"),
+        (["--exclude", "head"], "exclude='head' matches no layer; layers: 'conv1'"),
+        (["--out", "/proc/nowhere"], "out='/proc/nowhere' cannot be written to"),
+        (["--scheme", "kernel"], "scheme='kernel' puts every weight on one manifold"),
+        (["--device", "tpu9"], "device='tpu9' is unknown"),
+        (["--epochs", "-1"], "epochs=-1 must be an integer of at least 1"),
+    ],
+)
+def test_bad_input_gives_one_line(tmp_path, arguments, message):
+    found = run("train", "--epochs", 1, "--out", tmp_path, *arguments)
+    assert found.exit_code == 2
+    assert f"error: {message}" in found.output
+    assert "Traceback" not in found.output
+    assert not any(tmp_path.iterdir())
+
+
+def test_version():
+    assert fgmanifolds.__version__ in run("--version").output
