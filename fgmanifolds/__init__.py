@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         Euclidean,
         Oblique,
         ScaledProductManifold,
+        ScaledSubmanifold,
         Sphere,
         Stiefel,
     )
+    from fgmanifolds.geometry.geomstats import as_geomstats
 
 __version__ = "0.1.0"
 
@@ -28,8 +30,10 @@ _HOME = {
     "Euclidean": "fgmanifolds.geometry",
     "Oblique": "fgmanifolds.geometry",
     "ScaledProductManifold": "fgmanifolds.geometry",
+    "ScaledSubmanifold": "fgmanifolds.geometry",
     "Sphere": "fgmanifolds.geometry",
     "Stiefel": "fgmanifolds.geometry",
+    "as_geomstats": "fgmanifolds.geometry.geomstats",
 }
 
 __all__ = [
@@ -37,9 +41,11 @@ __all__ = [
     "Euclidean",
     "Oblique",
     "ScaledProductManifold",
+    "ScaledSubmanifold",
     "Sphere",
     "Stiefel",
     "__version__",
+    "as_geomstats",
 ]
 
 

@@ -10,32 +10,28 @@ from __future__ import annotations
 
 import abc
 import copy
+import html
 import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pymanopt.manifolds.manifold import RiemannianSubmanifold
 
+from fgmanifolds.geometry.arrays import (
+    Array,
+    RandomState,
+    inner,
+    matrix_norm,
+    tangent_generator,
+)
+from fgmanifolds.geometry.curvature import Curved, Plane, gauss_tensor
 from fgmanifolds.validation import check_integer
 
-__all__ = ["Array", "Component", "RandomState", "inner"]
-
-Array = NDArray[np.floating[Any]]
-RandomState = np.random.Generator | int | None
+__all__ = ["Component"]
 
 
-def inner(u: Array, v: Array) -> Array:
-    """Frobenius inner product over the last two axes."""
-    return np.einsum("...ij,...ij->...", u, v)
-
-
-def matrix_norm(u: Array) -> Array:
-    """Frobenius norm over the last two axes, kept as axes of length one."""
-    return np.linalg.norm(u, axis=(-2, -1), keepdims=True)
-
-
-class Component(RiemannianSubmanifold, abc.ABC):
+class Component(Curved, RiemannianSubmanifold):
     """`k` copies of an embedded manifold of `rows` x `columns` matrices, each with a radius.
 
     Points and tangent vectors are arrays of shape ``(rows, columns)``, or
@@ -100,6 +96,22 @@ class Component(RiemannianSubmanifold, abc.ABC):
     @abc.abstractmethod
     def _distance(self, point_a: Array, point_b: Array) -> Array:
         """Geodesic distance on the unit manifold, of each copy."""
+
+    @abc.abstractmethod
+    def _log(self, point_a: Array, point_b: Array) -> Array:
+        """Inverse of the exponential map of the unit manifold; ``ValueError`` if not unique."""
+
+    @abc.abstractmethod
+    def _parallel_transport(self, point: Array, direction: Array, tangent: Array) -> Array:
+        """Parallel transport along the unit manifold's geodesic from `point` along `direction`."""
+
+    @abc.abstractmethod
+    def _unit_planes(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """Tangent pairs at `_base_point` of lowest and of highest curvature (if there are any)."""
+
+    @abc.abstractmethod
+    def _base_point(self) -> Array:
+        """The point of one unit copy at which `_unit_planes` are given."""
 
     @abc.abstractmethod
     def _unit_curvature_bounds(self) -> tuple[float, float]:
@@ -209,6 +221,10 @@ class Component(RiemannianSubmanifold, abc.ABC):
 
     to_tangent_space = projection
 
+    def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
+        """Second fundamental form ``II(u, v) = -w N(u^T v)`` at unit radius, a normal vector."""
+        return -self._normal_product(point / self._r, u, v) / self._r
+
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
         """Weingarten map, ``<weingarten(u, n), v> = <II(u, v), n>``."""
         w = point / self._r
@@ -218,6 +234,41 @@ class Component(RiemannianSubmanifold, abc.ABC):
     def exp(self, point: Array, tangent_vector: Array) -> Array:
         """Exponential map (Table VIII at unit radius)."""
         return self._r * self._exp(point / self._r, tangent_vector / self._r)
+
+    def log(self, point_a: Array, point_b: Array) -> Array:
+        """Logarithm: the shortest tangent vector at `point_a` whose exponential is `point_b`.
+
+        Raises
+        ------
+        ValueError
+            If there is none (points in different pieces), if it is not unique
+            (antipodal points), or if it cannot be certified to be the shortest
+            one (Stiefel, beyond the injectivity radius).
+        """
+        return self._r * self._log(point_a / self._r, point_b / self._r)
+
+    def parallel_transport(self, point: Array, direction: Array, tangent_vector: Array) -> Array:
+        """Parallel transport along a geodesic.
+
+        Parameters
+        ----------
+        point : array
+            Where the geodesic starts.
+        direction : array
+            Its initial velocity; it ends at ``exp(point, direction)``.
+        tangent_vector : array
+            Tangent vector at `point`.
+
+        Returns
+        -------
+        array
+            Tangent vector at ``exp(point, direction)``, of the same norm.
+        """
+        return self._parallel_transport(point / self._r, direction / self._r, tangent_vector)
+
+    def pair_mean(self, point_a: Array, point_b: Array) -> Array:
+        """Midpoint of the shortest geodesic between two points."""
+        return self.exp(point_a, 0.5 * self.log(point_a, point_b))
 
     def retraction(self, point: Array, tangent_vector: Array) -> Array:
         """Retraction (Table VIII at unit radius)."""
@@ -252,9 +303,9 @@ class Component(RiemannianSubmanifold, abc.ABC):
 
     def random_tangent_vector(self, point: Array, rng: RandomState = None) -> Array:
         """Draw a tangent vector of norm 1, uniform in direction (zero if there is none)."""
-        draw = np.random.default_rng(rng).standard_normal(np.shape(point))
+        draw = tangent_generator(rng).standard_normal(np.shape(point))
         vector = self.projection(point, draw)
-        norm = float(np.linalg.norm(vector))
+        norm = float(self.norm(point, vector))
         return vector / norm if self.dim > 0 else np.zeros_like(vector)
 
     def zero_vector(self, point: Array) -> Array:
@@ -273,6 +324,8 @@ class Component(RiemannianSubmanifold, abc.ABC):
     @property
     def injectivity_radius(self) -> float:
         """Largest radius up to which the exponential map is a diffeomorphism (inf if none)."""
+        if self._unit_dim() == 0:
+            return math.inf
         return self._unit_injectivity_radius() * float(self._radii.min())
 
     @property
@@ -288,12 +341,71 @@ class Component(RiemannianSubmanifold, abc.ABC):
             return min(low * tightest, 0.0), max(high * tightest, 0.0)
         return low * tightest, high * tightest
 
+    def extremal_planes(self) -> tuple[Plane, Plane] | None:
+        """Planes that attain the two ends of :attr:`sectional_curvature_bounds`.
+
+        Returns
+        -------
+        (lowest, highest) : tuple of Plane, or None
+            None where there is no plane (dimension below 2).
+        """
+        if self.dim < 2:
+            return None
+        tightest = int(np.argmin(self._radii))
+        found = []
+        if self._unit_dim() >= 2:
+            found = list(zip(self._unit_curvature_bounds(), self._unit_planes(), strict=True))
+        planes = [(bound, self._plane({tightest: pair})) for bound, pair in found]
+        if self._k > 1:
+            first = self._unit_basis(self._base_point())[0]
+            planes.append((0.0, self._mixed_plane(first)))
+        return min(planes, key=_bound)[1], max(planes, key=_bound)[1]
+
+    def _plane(self, pairs: dict[int, tuple[Array, Array]]) -> Plane:
+        """Plane at the base points of all copies, with zero vectors where `pairs` has none."""
+        stack = (self._k, *self._shape)
+        u, v = np.zeros(stack), np.zeros(stack)
+        for copy_index, (a, b) in pairs.items():
+            u[copy_index], v[copy_index] = a, b
+        point = self._radii[:, None, None] * self._base_point()
+        return Plane(*(x.reshape(self.point_shape) for x in (point, u, v)))
+
+    def _mixed_plane(self, tangent: Array) -> Plane:
+        zero = np.zeros(self._shape)
+        return self._plane({0: (tangent, zero), 1: (zero, tangent)})
+
+    # Curvature --------------------------------------------------------------
+
+    def riemann_tensor(self, point: Array, u: Array, v: Array, w: Array) -> Array:
+        """Riemann tensor ``R(u, v) w`` by the Gauss equation; at radius r it is 1/r^2 of r = 1."""
+        return gauss_tensor(self, point, u, v, w)
+
+    def _subtract(self, v: Array, share: Array, u: Array) -> Array:
+        return v - np.reshape(share, (*np.shape(share), *(1,) * len(self.point_shape))) * u
+
+    def _unit_basis(self, point: Array) -> Array:
+        """Orthonormal basis of the tangent space of each copy, ``(..., unit dim, A, B)``."""
+        size = math.prod(self._shape)
+        frame = np.eye(size).reshape(size, *self._shape)
+        w = point[..., None, :, :]
+        projector = (frame - self._normal_product(w, w, frame)).reshape(*w.shape[:-3], size, size)
+        vectors = np.linalg.eigh(0.5 * (projector + np.swapaxes(projector, -2, -1)))[1]
+        basis = np.swapaxes(vectors[..., ::-1], -2, -1)[..., : self._unit_dim(), :]
+        return basis.reshape(*w.shape[:-3], self._unit_dim(), *self._shape)
+
+    def tangent_frames(self, point: Array) -> Array:
+        """Orthonormal bases of the copies' tangent spaces, shape ``(unit dim, *point_shape)``."""
+        return np.moveaxis(self._unit_basis(point / self._r), -3, 0)
+
     # Checks -----------------------------------------------------------------
 
     def residual(self, point: Array) -> float:
         """Largest distance from the manifold over the copies, relative to a point's norm."""
         nearest = self.nearest_point(point)
-        return float(np.max(matrix_norm(point - nearest) / matrix_norm(nearest)))
+        size = matrix_norm(nearest)
+        # Only a Euclidean point can be zero, and none is off its manifold.
+        relative = np.divide(matrix_norm(point - nearest), size, where=size > 0, out=0.0 * size)
+        return float(np.max(relative))
 
     def check_point(self, point: Array, tol: float = 1e-8) -> None:
         """Raise ``ValueError`` with the measured deviation unless `point` is on the manifold.
@@ -338,3 +450,23 @@ class Component(RiemannianSubmanifold, abc.ABC):
             )
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{argument} on {self} has entries that are not finite.")
+
+    # Shown to people --------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        low, high = self.sectional_curvature_bounds
+        rows = {
+            "points": " x ".join(map(str, self.point_shape)),
+            "dimension": self.dim,
+            "radius": self.radius
+            if self._uniform
+            else f"{self._radii.min():.4g} to {self._radii.max():.4g}",
+            "sectional curvature": f"[{low:.4g}, {high:.4g}]",
+            "injectivity radius": f"{self.injectivity_radius:.4g}",
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+        return f"<table><caption>{html.escape(repr(self))}</caption>{cells}</table>"
+
+
+def _bound(entry: tuple[float, Plane]) -> float:
+    return entry[0]

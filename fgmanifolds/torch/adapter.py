@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
-from fgmanifolds.geometry.base import Array
+from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.renormalization import FeatureSpread
 from fgmanifolds.torch.weight_sets import POM_MODES, SCHEMES

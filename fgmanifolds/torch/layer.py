@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
-from fgmanifolds.geometry.base import Array
+from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch import kernels
 from fgmanifolds.torch.kernels import Masks
 from fgmanifolds.torch.renormalization import FeatureSpread, geometric_scaling, radii

@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @st.composite
-def components(draw, classes=ALL, max_k=3, radii=(1e-3, 1e3)):
+def components(draw, classes=ALL, max_k=3, radii=(1e-3, 1e3), canonical=False):
     cls = draw(st.sampled_from(classes))
     columns = draw(st.integers(1, 4))
     rows = draw(st.integers(max(columns, 2), 6))
@@ -25,6 +25,8 @@ def components(draw, classes=ALL, max_k=3, radii=(1e-3, 1e3)):
     options = {}
     if cls is Stiefel:
         options["retraction"] = draw(st.sampled_from(["qr", "polar"]))
+        if canonical and draw(st.booleans()):
+            options["metric"] = "canonical"
     return cls(rows, columns, k=k, radius=radius, **options)
 
 
@@ -32,3 +34,11 @@ def components(draw, classes=ALL, max_k=3, radii=(1e-3, 1e3)):
 def products(draw, classes=ALL):
     parts = draw(st.lists(components(classes), min_size=1, max_size=4))
     return ScaledProductManifold(parts)
+
+
+def tangents(component, point, seed, n):
+    """n random tangent vectors, each of the size of the component's radii."""
+    rng = np.random.default_rng([seed, 2])
+    size = component._r if hasattr(component, "_r") else 1.0
+    draws = size * rng.standard_normal((n, *component.point_shape))
+    return [component.projection(point, draw) for draw in draws]

@@ -1,0 +1,56 @@
+"""Types and products of stacks of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Array",
+    "RandomState",
+    "column_norm",
+    "inner",
+    "matrix_norm",
+    "sym",
+    "tangent_generator",
+    "transposed",
+]
+
+Array = NDArray[np.floating[Any]]
+RandomState = np.random.Generator | int | None
+
+
+def inner(u: Array, v: Array) -> Array:
+    """Frobenius inner product over the last two axes."""
+    return np.einsum("...ij,...ij->...", u, v)
+
+
+def matrix_norm(u: Array) -> Array:
+    """Frobenius norm over the last two axes, kept as axes of length one."""
+    return np.linalg.norm(u, axis=(-2, -1), keepdims=True)
+
+
+def column_norm(u: Array) -> Array:
+    """Euclidean norm of each column, kept as a row."""
+    return np.linalg.norm(u, axis=-2, keepdims=True)
+
+
+def transposed(u: Array) -> Array:
+    """Transpose of each matrix."""
+    return np.swapaxes(u, -2, -1)
+
+
+def sym(u: Array) -> Array:
+    """Symmetric part of each matrix."""
+    return 0.5 * (u + transposed(u))
+
+
+def tangent_generator(rng: RandomState) -> np.random.Generator:
+    """Generator for tangent vectors: a seed gives another stream than it gives for points.
+
+    Otherwise a point and a vector drawn with one seed would be parallel.
+    """
+    is_seed = isinstance(rng, int | np.integer)
+    return np.random.default_rng([int(rng), 1] if is_seed else rng)  # type: ignore[arg-type]
