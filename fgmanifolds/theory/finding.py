@@ -1,0 +1,61 @@
+"""What a check of a statement found out."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fgmanifolds.validation import check_choice
+
+__all__ = ["VERDICTS", "Finding"]
+
+#: What can come out of a check.
+VERDICTS = ("holds", "holds as corrected", "fails", "not testable")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of the check of one statement.
+
+    Attributes
+    ----------
+    statement : str
+        Where it stands in the paper.
+    claim : str
+        What was checked, in words.
+    verdict : {"holds", "holds as corrected", "fails", "not testable"}
+    measured : mapping of str to float
+        The figures that the verdict rests on; deviations are relative.
+    note : str
+        What to know about the verdict.
+    counterexample : object, optional
+        For a statement that fails.
+    """
+
+    statement: str
+    claim: str
+    verdict: str
+    measured: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    counterexample: Any = None
+
+    def __post_init__(self) -> None:
+        check_choice("verdict", self.verdict, VERDICTS)
+
+    def __str__(self) -> str:
+        figures = "\n".join(f"  {name}: {value:.4g}" for name, value in self.measured.items())
+        parts = [f"{self.statement}: {self.verdict}", f"  {self.claim}", figures]
+        return "\n".join(part for part in (*parts, f"  {self.note}" if self.note else "") if part)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{value:.4g}</td></tr>"
+            for name, value in self.measured.items()
+        )
+        title = html.escape(f"{self.statement}: {self.verdict}")
+        return (
+            f"<table><caption><b>{title}</b><br>{html.escape(self.claim)}</caption>{rows}"
+            f"<tr><td colspan=2>{html.escape(self.note)}</td></tr></table>"
+        )
