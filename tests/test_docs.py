@@ -17,11 +17,7 @@ MODULES = [
     if not module.name.endswith("__main__")
 ]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SNIPPETS = [
-    pytest.param(code, id=f"{page.name}-{number}")
-    for page in PAGES
-    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.S))
-]
+SNIPPETS = {page.name: re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -34,10 +30,13 @@ def test_public_names_have_docstrings(name):
             assert inspect.getdoc(thing), f"{name}.{public}"
 
 
-@pytest.mark.parametrize("code", SNIPPETS)
-def test_snippets_run(code, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", [name for name, snippets in SNIPPETS.items() if snippets])
+def test_snippets_run(page, tmp_path, monkeypatch):
+    """In order: those of one page build on each other."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "snippet", "exec"), {})
+    names = {}
+    for code in SNIPPETS[page]:
+        exec(compile(code, page, "exec"), names)
 
 
 def test_every_component_is_in_the_reference():

@@ -54,7 +54,7 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
         scaled = "" if self._r == 1.0 else f", radius={self._r:.4g}"
         super().__init__(f"ScaledSubmanifold({manifold}{scaled})", manifold.dim)
         self.point_shape = np.shape(self.random_point(0))
-        #: Shape as a matrix, for tables.
+        # As components have it, for tables.
         self.shape = self.point_shape
 
     @property

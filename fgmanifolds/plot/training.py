@@ -1,8 +1,4 @@
-"""Pictures: how training went.
-
-Every function gives a matplotlib ``Figure`` that belongs to nobody else: show
-it in Jupyter, save it, or put it into a page.
-"""
+"""Pictures of how training went."""
 
 from __future__ import annotations
 

@@ -1,0 +1,16 @@
+"""Pictures of training and of geometry.
+
+Every function gives a matplotlib ``Figure`` that belongs to nobody else: show
+it in Jupyter, save it, or put it into a page.
+"""
+
+from fgmanifolds.plot.geometry import curvature_histogram, geodesic
+from fgmanifolds.plot.training import errors_by_method, training_curves, validation_curves
+
+__all__ = [
+    "curvature_histogram",
+    "errors_by_method",
+    "geodesic",
+    "training_curves",
+    "validation_curves",
+]
