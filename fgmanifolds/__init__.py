@@ -22,28 +22,33 @@ if TYPE_CHECKING:
         Stiefel,
     )
     from fgmanifolds.geometry.geomstats import as_geomstats
+    from fgmanifolds.solver import FGSGDSolver, StochasticProblem
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Component": "fgmanifolds.geometry",
     "Euclidean": "fgmanifolds.geometry",
+    "FGSGDSolver": "fgmanifolds.solver",
     "Oblique": "fgmanifolds.geometry",
     "ScaledProductManifold": "fgmanifolds.geometry",
     "ScaledSubmanifold": "fgmanifolds.geometry",
     "Sphere": "fgmanifolds.geometry",
     "Stiefel": "fgmanifolds.geometry",
+    "StochasticProblem": "fgmanifolds.solver",
     "as_geomstats": "fgmanifolds.geometry.geomstats",
 }
 
 __all__ = [
     "Component",
     "Euclidean",
+    "FGSGDSolver",
     "Oblique",
     "ScaledProductManifold",
     "ScaledSubmanifold",
     "Sphere",
     "Stiefel",
+    "StochasticProblem",
     "__version__",
     "as_geomstats",
 ]

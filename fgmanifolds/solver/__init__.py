@@ -1,5 +1,30 @@
-"""Step sizes of FG-SGD, shared by the NumPy and the torch side."""
+"""FG-SGD on NumPy: step sizes, schedules, and a solver for any pymanopt problem."""
 
-from fgmanifolds.solver.step_size import corollary2
+from fgmanifolds.solver.fgsgd import FGSGDResult, FGSGDSolver, Step
+from fgmanifolds.solver.problem import StochasticProblem
+from fgmanifolds.solver.schedule import (
+    Schedule,
+    check_schedule,
+    constant,
+    cosine,
+    robbins_monro,
+    step_decay,
+)
+from fgmanifolds.solver.step_size import corollary2, global_bound, paper, theorem2
 
-__all__ = ["corollary2"]
+__all__ = [
+    "FGSGDResult",
+    "FGSGDSolver",
+    "Schedule",
+    "Step",
+    "StochasticProblem",
+    "check_schedule",
+    "constant",
+    "corollary2",
+    "cosine",
+    "global_bound",
+    "paper",
+    "robbins_monro",
+    "step_decay",
+    "theorem2",
+]

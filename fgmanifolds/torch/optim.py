@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fgmanifolds.solver.step_size import GRADIENT_NORMS, NORM_MOMENTUM
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.fine_grained import RULES, PomTable, fine_grained_step
 from fgmanifolds.torch.layer import POMLayer
@@ -17,10 +18,6 @@ from fgmanifolds.validation import check_choice, check_number
 __all__ = ["FGSGD", "GRADIENT_NORMS"]
 
 #: Norms that the denominator of the step may use.
-GRADIENT_NORMS = ("past", "current")
-
-#: Weight of the earlier steps in the running gradient norm of ``gradient_norm="past"``.
-NORM_MOMENTUM = 0.9
 
 
 class FGSGD(Optimizer):
