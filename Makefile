@@ -50,6 +50,7 @@ docs: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group
+	$(BIN)/python benchmarks/solvers.py
 
 clean:
 	rm -rf .venv runs docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis

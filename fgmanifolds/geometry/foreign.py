@@ -173,6 +173,10 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
         """Not known for manifolds of pymanopt."""
         raise self._unknown("the nearest point")
 
+    def nearest_point(self, matrix: Array) -> Array:
+        """Not known for manifolds of pymanopt."""
+        raise self._unknown("the nearest point")
+
     def parallel_transport(self, point: Array, direction: Array, tangent_vector: Array) -> Array:
         """Not known for manifolds of pymanopt."""
         raise self._unknown("the parallel transport")

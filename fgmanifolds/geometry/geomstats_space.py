@@ -86,10 +86,7 @@ class GeomstatsSpace(Manifold):
 
     def projection(self, point: Array) -> Array:
         """Nearest point of the manifold."""
-        parts = self.project_from_product(point)
-        parts = parts if self._product else [parts]
-        nearest = [f.nearest_point(p) for f, p in zip(self._factors, parts, strict=True)]
-        return self.embed_to_product(nearest if self._product else nearest[0])
+        return self.embed_to_product(self.manifold.nearest_point(self.project_from_product(point)))
 
     def random_point(self, n_samples: int = 1, bound: float = 1.0) -> Array:
         """Draw uniform points, with geomstats' (NumPy's global) random state.

@@ -138,6 +138,10 @@ class ScaledProductManifold(Curved, Product):
         norm = self.norm(point, vector)
         return vector / norm if self.dim > 0 else self.zero_vector(point)
 
+    def nearest_point(self, point: Point) -> list[Array]:
+        """Nearest point of the manifold to any matrices of the embedding space."""
+        return self._dispatch("nearest_point")(point)
+
     def inner_product(self, point: Point, tangent_vector_a: Point, tangent_vector_b: Point) -> Any:
         """Riemannian metric: the sum of the components' metrics, eq. (10)."""
         return self._dispatch("inner_product", reduction=sum)(

@@ -17,7 +17,7 @@ from pymanopt.tools.printer import ColumnPrinter, VoidPrinter
 
 from fgmanifolds.geometry import ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array, RandomState
-from fgmanifolds.solver.poms import Poms
+from fgmanifolds.solver.poms import RULES, Poms
 from fgmanifolds.solver.problem import StochasticProblem
 from fgmanifolds.solver.schedule import Schedule, check_schedule, robbins_monro
 from fgmanifolds.solver.step_size import GRADIENT_NORMS, NORM_MOMENTUM
@@ -150,6 +150,7 @@ class FGSGDSolver(Optimizer):
     ) -> None:
         options.setdefault("max_cost_evaluations", math.inf)
         super().__init__(**options)
+        check_choice("rule", rule, RULES)
         check_choice("gradient_norm", gradient_norm, GRADIENT_NORMS)
         check_number("momentum", momentum, low=0.0, high=math.nextafter(1.0, 0.0))
         check_number("dampening", dampening, low=0.0, high=math.nextafter(1.0, 0.0))
@@ -164,6 +165,9 @@ class FGSGDSolver(Optimizer):
         self.curvature_bounds, self.use_exp = curvature_bounds, use_exp
         self.rescale_every, self.rescale = rescale_every, rescale
         self.callback, self.seed = callback, seed
+
+    def __repr__(self) -> str:
+        return f"FGSGDSolver({self.schedule}, rule={self.rule!r}, momentum={self.momentum:g})"
 
     def run(self, problem: Problem, *, initial_point: Any = None, **_: Any) -> FGSGDResult:
         """Minimise a cost.
@@ -355,13 +359,23 @@ class _State:
         direction = self._momentum(gradient)
         move = self.poms.scaled(direction, -lr / self.denominator)
         self.step_length = float(manifold.norm(point, move))
-        self.point = (manifold.exp if solver.use_exp else manifold.retraction)(point, move)
+        self.point = self._moved(point, move)
         if solver.momentum:
             self.buffer = manifold.transport(point, self.point, direction)
         self.iteration += 1
         gradient_norm = float(np.linalg.norm(norms))
         self._latest = (cost, gradient_norm)
         return Step(self.iteration, point, cost, gradient_norm, self.denominator, lr)
+
+    def _moved(self, point: Any, move: Any) -> Any:
+        if not self.solver.use_exp:
+            return self.manifold.retraction(point, move)
+        moved = self.manifold.exp(point, move)
+        # Rounding that leaves the manifold grows from step to step, unlike with a retraction.
+        try:
+            return self.manifold.nearest_point(moved)
+        except (AttributeError, NotImplementedError):  # manifolds of pymanopt do not know theirs
+            return moved
 
     def _denominators(self, norms: Array) -> Array:
         """From the past norms; at the first step there are none but the present ones."""

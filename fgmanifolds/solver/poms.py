@@ -11,7 +11,6 @@ from pymanopt.manifolds.manifold import Manifold
 
 from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.solver import step_size
-from fgmanifolds.validation import check_choice
 
 __all__ = ["RULES", "Poms"]
 
@@ -38,7 +37,6 @@ class Poms:
         rule: str | None,
         curvature_bounds: tuple[float, float] | None,
     ) -> None:
-        check_choice("rule", rule, RULES)
         self.manifold, self.rule = manifold, rule
         self.parts = list(manifold.manifolds) if isinstance(manifold, Product) else [manifold]
         self.groups = _checked_groups(groups, len(self.parts))
