@@ -147,7 +147,8 @@ def plot(found):
             for trace in runs:
                 passes, gaps = np.array(trace).T
                 best = np.maximum(np.minimum.accumulate(gaps) / gaps[0], 1e-14)
-                curves.append(best[np.searchsorted(passes, grid, side="right") - 1])
+                index = np.searchsorted(passes, grid, side="right") - 1
+                curves.append(np.where(index >= 0, best[index], 1.0))
             ax.semilogy(grid, np.median(curves, axis=0), label=label)
         ax.set(title=name, xlabel="passes over the data", ylim=(1e-10, 2))
         ax.grid(alpha=0.3)
