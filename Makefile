@@ -53,4 +53,4 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/solvers.py
 
 clean:
-	rm -rf .venv runs docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv runs docs/_build docs/_generated docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis

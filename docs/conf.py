@@ -1,6 +1,9 @@
 """Sphinx configuration."""
 
+from pathlib import Path
+
 import fgmanifolds
+from fgmanifolds.theory import claims_table, verify
 
 project = "fgmanifolds"
 author = "The fgmanifolds developers"
@@ -14,9 +17,9 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
 ]
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -26,3 +29,29 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "fgmanifolds"
+
+
+def write_claims(app):
+    """Run the checks of the paper's statements and write the list that paper.md includes."""
+    folder = Path(app.srcdir) / "_generated"
+    folder.mkdir(exist_ok=True)
+    entries = [claim_text(row) for _, row in claims_table(verify()).iterrows()]
+    (folder / "claims.md").write_text("\n".join(entries), encoding="utf-8")
+
+
+def claim_text(row):
+    """An entry of a definition list."""
+    code = ", ".join(f"`{name}`" for name in row["code"].split(", "))
+    lines = [
+        f"{row['paper']}: **{row['verdict']}**",
+        f": Printed: {row['printed']}",
+        *([f"  Right: {row['right']}"] if row["right"] != "as printed" else []),
+        *([f"  Measured: {row['measured']}."] if row["measured"] else []),
+        f"  Code: {code}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def setup(app):
+    """Register what runs before the pages are read."""
+    app.connect("builder-inited", write_claims)

@@ -11,7 +11,7 @@ import fgmanifolds
 
 PACKAGE = Path(fgmanifolds.__file__).parent
 #: Each part may import those before it, and itself.
-ORDER = ["validation", "geometry", "solver", "theory", "plot", "torch", "models", "data"]
+ORDER = ["validation", "geometry", "solver", "torch", "models", "data", "theory", "plot"]
 ORDER += ["experiments", "cli", "__main__"]
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fgmanifolds.geometry import COMPONENTS
+from fgmanifolds.theory import margin_quantile
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 __all__ = ["StepRecord", "collection_metrics"]
@@ -21,6 +22,8 @@ class StepRecord:
         self._loss = self._wrong = self._gradient = 0.0
         self._pom_norm = self._denominator = 0.0
         self._largest = math.nan
+        self._scores: list[Tensor] = []
+        self._labels: list[Tensor] = []
 
     def add(
         self,
@@ -33,6 +36,8 @@ class StepRecord:
         """Take in one step that `optimizer` has just made."""
         self._images += len(labels)
         self._steps += 1
+        self._scores.append(scores)
+        self._labels.append(labels)
         self._loss += float(loss) * len(labels)
         self._wrong += float((scores.argmax(1) != labels).sum())
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -44,6 +49,10 @@ class StepRecord:
             self._denominator += float(g.mean())
             largest = float(g.max())
             self._largest = largest if math.isnan(self._largest) else max(self._largest, largest)
+
+    def margin(self) -> float:
+        """Margin that 95% of the images of the epoch had when they were trained on."""
+        return margin_quantile(torch.cat(self._scores), torch.cat(self._labels), 0.05)
 
     def means(self) -> dict[str, float]:
         """The row's part that comes from training steps; nan where there is no POM."""

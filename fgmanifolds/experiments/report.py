@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 
 from fgmanifolds import __version__, plot
 from fgmanifolds.experiments.config import TrainConfig
+from fgmanifolds.theory import Verified, claims_table
 
 if TYPE_CHECKING:
     from fgmanifolds.experiments.run import RunResult
 
-__all__ = ["compare_report", "run_report"]
+__all__ = ["compare_report", "run_report", "verification_report"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Section:
     text: str = ""
     table: str = ""
     figure: str = ""
+
+
+_BOUNDS_TEXT = (
+    "Up to constants and logarithms, with the margin that 95% of the training images have; there "
+    "is no curve where it is not positive. Above: from the norms of whole layers, as the theorems "
+    "say. Below: from products over the groups, as the paper's Tables I and VI say, which are no "
+    "bounds; a layer without POMs is one group."
+)
 
 
 def _svg(figure: Figure) -> str:
@@ -43,9 +52,11 @@ def _number(value: float) -> str:
     return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
 
 
-def _table(frame: pd.DataFrame, index: bool = True) -> str:
+def _table(frame: pd.DataFrame, index: bool = True, classes: str | None = None) -> str:
     shown = frame.reset_index() if index else frame
-    return str(shown.to_html(index=False, border=0, float_format=_number, na_rep="–"))
+    return str(
+        shown.to_html(index=False, border=0, float_format=_number, na_rep="–", classes=classes)
+    )
 
 
 def _page(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -88,6 +99,11 @@ def run_report(
     sections = [
         Section("Result", table=_table(outcome, index=False)),
         Section("Training", figure=_svg(plot.training_curves(frame))),
+        Section(
+            "Generalization bounds",
+            text=_BOUNDS_TEXT,
+            figure=_svg(plot.bound_curves({config.label: [frame]})),
+        ),
         Section("Options", table=_options(config)),
     ]
     lead = f"{config.model} on {config.data}, {config.epochs} epochs, seed {config.seed}"
@@ -117,6 +133,9 @@ def compare_report(
             figure=_svg(plot.validation_curves(histories)),
         ),
         Section(
+            "Generalization bounds", text=_BOUNDS_TEXT, figure=_svg(plot.bound_curves(histories))
+        ),
+        Section(
             "How the learning rates were chosen",
             text="Mean validation error in percent. The smallest of each row was chosen (ties: "
             f"the smallest validation loss), and only the {images} networks of the chosen rates "
@@ -134,3 +153,30 @@ def compare_report(
         )
     lead = f"{base.model} on {base.data}, {base.epochs} epochs, {seeds} seeds"
     return _page("Comparison of optimizers", lead, sections)
+
+
+def verification_report(found: Sequence[Verified], seed: int) -> str:
+    """Page of what the checks of the paper's statements found."""
+    table = claims_table(found, figures=1000).reset_index()
+    notes = [one.finding.note for one in found]
+    sections = [
+        Section(
+            f"{row['paper']}: {row['verdict']}",
+            text=f"Printed: {row['printed']} Right: {row['right']} {note} Code: {row['code']}.",
+            table=_table(_figures(one), index=False) if one.finding.measured else "",
+        )
+        for one, note, (_, row) in zip(found, notes, table.iterrows(), strict=True)
+    ]
+    counts = table["verdict"].value_counts(sort=False)
+    lead = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    summary = Section(
+        "Verdicts",
+        table=_table(
+            table[["name", "paper", "printed", "right", "verdict"]], index=False, classes="text"
+        ),
+    )
+    return _page("The paper, statement by statement", f"{lead}; seed {seed}", [summary, *sections])
+
+
+def _figures(one: Verified) -> pd.DataFrame:
+    return pd.DataFrame(one.finding.measured.items(), columns=["measured", "value"])

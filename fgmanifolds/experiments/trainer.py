@@ -15,6 +15,7 @@ from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.models import build_model
+from fgmanifolds.theory import BoundRecorder
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 __all__ = ["Trainer", "evaluate"]
@@ -60,6 +61,9 @@ class Trainer:
         self.adapter, self.optimizer = self._make_optimizer()
         self.scheduler = CosineAnnealingLR(self.optimizer, config.epochs)
         self._order = torch.Generator().manual_seed(config.seed)
+        images = self.data.train.tensors[0]
+        largest = float(images.flatten(1).norm(dim=1).max())
+        self._bounds = BoundRecorder(self.model, len(images), self.adapter, input_norm=largest)
         self.history: list[dict[str, float]] = []
 
     def _make_optimizer(self) -> tuple[POMAdapter | None, torch.optim.Optimizer]:
@@ -113,6 +117,7 @@ class Trainer:
             "validation_loss": loss,
             "validation_error": error,
             **collection_metrics(self.adapter),
+            **self._bounds(record.margin()),
             "seconds": seconds,
         }
         self.history.append(row)

@@ -5,9 +5,15 @@ it in Jupyter, save it, or put it into a page.
 """
 
 from fgmanifolds.plot.geometry import curvature_histogram, geodesic
-from fgmanifolds.plot.training import errors_by_method, training_curves, validation_curves
+from fgmanifolds.plot.training import (
+    bound_curves,
+    errors_by_method,
+    training_curves,
+    validation_curves,
+)
 
 __all__ = [
+    "bound_curves",
     "curvature_histogram",
     "errors_by_method",
     "geodesic",

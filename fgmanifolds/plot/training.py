@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["errors_by_method", "training_curves", "validation_curves"]
+__all__ = ["bound_curves", "errors_by_method", "training_curves", "validation_curves"]
 
 #: Panels of a run: title, axis label, columns, logarithmic axis.
 _PANELS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
@@ -89,6 +89,46 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
     loss.set_ylabel("cross-entropy")
     error.set_ylabel("percent")
     loss.legend(frameon=False, fontsize="small")
+    return figure
+
+
+#: Bounds in the metrics, with their titles.
+_BOUNDS = {
+    "neyshabur_2015": "Neyshabur et al. 2015",
+    "bartlett_2017": "Bartlett et al. 2017",
+    "neyshabur_2018": "Neyshabur et al. 2018",
+}
+
+
+def bound_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
+    """Plot the generalization bounds of several methods over the epochs, in the logarithm.
+
+    Parameters
+    ----------
+    histories : mapping of str to sequence of DataFrame
+        For each method, the metrics of its runs.
+
+    Returns
+    -------
+    Figure
+        Upper row: from the norms of whole layers; lower row: from products over groups,
+        as in the paper. Means over the runs; epochs without a margin are left out.
+    """
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True)
+    for row, (norms, label) in enumerate((("layers", "from layers"), ("groups", "from groups"))):
+        for ax, (name, title) in zip(axes[row], _BOUNDS.items(), strict=True):
+            for method, runs in histories.items():
+                values = np.stack([run[f"bound_{norms}_{name}"].to_numpy() for run in runs])
+                ax.plot(runs[0]["epoch"], values.mean(0), label=method)
+            ax.grid(alpha=0.3)
+            if row == 0:
+                ax.set_title(title, fontsize="medium")
+            else:
+                ax.set_xlabel("epoch")
+        axes[row, 0].set_ylabel(f"log10 of the bound,\n{label}")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

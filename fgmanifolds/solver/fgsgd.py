@@ -84,7 +84,7 @@ class FGSGDSolver(Optimizer):
         manifold's vector transport.
     poms : sequence of sequences of int, optional
         Components of a product that make up each POM. Default: all are one.
-    reference : point, optional
+    reference : array or sequence of arrays, optional
         For ``rule="theorem2"``: where the distance is measured to. Default: the
         best point so far.
     curvature_bounds : (float, float), optional
@@ -176,7 +176,7 @@ class FGSGDSolver(Optimizer):
         ----------
         problem : pymanopt Problem
             Deterministic, or a :class:`StochasticProblem`.
-        initial_point : point, optional
+        initial_point : array or sequence of arrays, optional
             Default: a random one.
 
         Returns

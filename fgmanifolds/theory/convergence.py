@@ -9,6 +9,7 @@ along the path of a run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from fgmanifolds.theory.problems import PROBLEMS, make_problem
 from fgmanifolds.validation import check_choices, check_integer
 
 __all__ = [
+    "PathStep",
     "corollary1",
     "corollary2",
     "denominator_bias",
     "one_step",
+    "path_steps",
+    "psi",
     "supermartingale",
     "theorem2",
 ]
@@ -37,6 +41,7 @@ def theorem2(
     seeds: int = 3,
     steps: int = 2000,
     rule: str | None = "theorem2",
+    seed: int = 0,
 ) -> Finding:
     """Check Theorem 2: under (4) the gradient converges to zero and the point to a minimum.
 
@@ -54,6 +59,8 @@ def theorem2(
         At least 100.
     rule : str or None
         Denominator, see :class:`fgmanifolds.FGSGDSolver`.
+    seed : int
+        The first of the seeds.
 
     Returns
     -------
@@ -67,7 +74,7 @@ def theorem2(
     measured: dict[str, float] = {}
     shrinks = True
     for name in names:
-        runs = np.array([_progress(name, seed, steps, rule) for seed in range(seeds)])
+        runs = np.array([_progress(name, seed + i, steps, rule) for i in range(seeds)])
         start, early, late = np.sqrt(np.mean(runs**2, axis=0))
         shrinks &= bool(np.all(late < 0.75 * early) and late[1] < 0.3 * start[1])
         for i, what in enumerate(("gradient", "distance")):
@@ -193,6 +200,36 @@ def _changes(
     return rho**2, np.array(after), float(np.mean(inner))
 
 
+@dataclass(frozen=True)
+class PathStep:
+    """A step from a point of a path, with its expectation over all samples.
+
+    Attributes
+    ----------
+    before : float
+        Squared distance to the minimum at the point.
+    after : array
+        Squared distances after the step, one for each sample.
+    inner : float
+        Expectation of ``2 (r(t) / g) <Log, grad>``.
+    """
+
+    before: float
+    after: Array
+    inner: float
+
+
+def path_steps(*, points: int, seed: int = 0, size: float = 4.0) -> list[PathStep]:
+    """Steps of Theorem 2 with the norm of the same sample, at every fifth point of a run."""
+    check_integer("points", points, low=1)
+    setting = _OneStep(seed, size)
+    schedule = robbins_monro(0.5, 50, 0.75)
+    return [
+        PathStep(*_changes(setting, point, past, schedule(5 * i), "theorem2", "current"))
+        for i, (point, past) in enumerate(setting.path(points, 5, "corollary2"))
+    ]
+
+
 def one_step(*, points: int = 60, seed: int = 0, size: float = 4.0) -> Finding:
     """Check the one-step inequality (24) along the path of a run.
 
@@ -246,7 +283,7 @@ def one_step(*, points: int = 60, seed: int = 0, size: float = 4.0) -> Finding:
     )
 
 
-def _psi(square: Array, epsilon: float) -> Array:
+def psi(square: Array, epsilon: float) -> Array:
     """A function as the proof demands: 0 up to epsilon, slope 1 beyond epsilon + 1."""
     s = np.maximum(np.asarray(square) - epsilon, 0.0)
     return np.where(s < 1, 0.5 * s**2, s - 0.5)
@@ -269,16 +306,13 @@ def supermartingale(*, points: int = 60, seed: int = 0, size: float = 4.0) -> Fi
         Shares of points, apart for those where the gradient points away from the
         minimum, which the proof assumes everywhere.
     """
-    check_integer("points", points, low=1)
-    setting = _OneStep(seed, size)
     schedule = robbins_monro(0.5, 50, 0.75)
     excess, away = [], []
-    for i, (point, past) in enumerate(setting.path(points, 5, "corollary2")):
+    for i, step in enumerate(path_steps(points=points, seed=seed, size=size)):
         lr = schedule(5 * i)
-        before, after, inner = _changes(setting, point, past, lr, "theorem2", "current")
-        growth = _psi(after, 0.01).mean() - float(_psi(np.array(before), 0.01))
+        growth = float(psi(step.after, 0.01).mean() - psi(np.array(step.before), 0.01))
         excess.append((growth - 2 * lr**2) / lr**2)
-        away.append(inner < 0)
+        away.append(step.inner < 0)
     holds = np.array(excess) <= 1e-9
     measured = {
         "share of points at which (27) holds": float(holds.mean()),
@@ -453,7 +487,7 @@ def corollary2(*, seeds: int = 5, samples: int = 20000, seed: int = 0) -> Findin
     """
     check_integer("seeds", seeds, low=1)
     check_integer("samples", samples, low=1)
-    runs = np.array([_progress("eigenvectors", s, 1500, "corollary2") for s in range(seeds)])
+    runs = np.array([_progress("eigenvectors", seed + i, 1500, "corollary2") for i in range(seeds)])
     shares = runs[:, 2] / runs[:, 0]
     sphere = Sphere(3, 3, k=samples)
     rng = np.random.default_rng(seed)

@@ -364,7 +364,7 @@ def remark1(
         "Remark 1.2",
         "The sectional curvature of a product of weight manifolds is bounded below by 0.",
         "fails" if fails else "holds",
-        lowest,
+        dict(sorted(lowest.items(), key=lambda item: item[1])),
         "It holds for spheres, oblique manifolds, square Stiefel kernels and the canonical metric; "
         "it fails for tall Stiefel manifolds with two or more columns in the embedded metric, "
         "where the minimum is -1/2."

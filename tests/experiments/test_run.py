@@ -34,14 +34,18 @@ def test_training_learns_and_writes_everything(tmp_path):
     rows = pd.read_csv(tmp_path / "run/metrics.csv")
     assert rows["epoch"].tolist() == list(range(1, 9))
     assert rows["train_loss"].iloc[-1] < 0.2 * rows["train_loss"].iloc[0]
-    assert rows.notna().all(axis=None)
+    bounds = [name for name in rows if name.startswith("bound_")]
+    assert rows.drop(columns=bounds).notna().all(axis=None)
+    assert len(bounds) == 6
+    assert (rows[bounds].notna().all(axis=1) == (rows["margin"] > 0)).all()
+    assert rows["margin"].iloc[-1] > 0
     assert (rows[["residual_sphere", "residual_oblique", "residual_stiefel"]] < 1e-5).all(axis=None)
     assert (rows["denominator_mean"] >= 1).all()
     assert (rows["radius_min"] > 0).all()
     stored = json.loads((tmp_path / "run/result.json").read_text())
     assert stored["test_error"] == result.test_error
     page = (tmp_path / "run/report.html").read_text()
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2
     assert "FG-SGD PIO (Sp+Ob+St+Euc)" in page
     assert "src=" not in page
     assert "http-equiv" not in page
@@ -153,7 +157,7 @@ def test_comparison_chooses_on_validation_and_tests_only_the_chosen(tmp_path):
         assert found.table.loc[label, "test error %"] == pytest.approx(group["test_error"].mean())
         assert found.table.loc[label, "std"] == pytest.approx(group["test_error"].std())
     assert math.isnan(found.table.loc["SGD", "largest residual"])
-    assert found.report.read_text().count("<svg") == 3
+    assert found.report.read_text().count("<svg") == 4
     assert (tmp_path / "runs.csv").exists()
 
 

@@ -11,7 +11,7 @@ from fgmanifolds.theory import (
     supermartingale,
     theorem2,
 )
-from fgmanifolds.theory.convergence import _psi
+from fgmanifolds.theory.convergence import psi
 from fgmanifolds.theory.problems import PROBLEMS, make_problem
 
 
@@ -58,10 +58,10 @@ def test_one_step_and_supermartingale():
 def test_psi_is_as_the_proof_demands():
     epsilon = 0.2
     s = np.linspace(0, 3, 3001)
-    psi = _psi(s, epsilon)
-    slope = np.gradient(psi, s)
+    values = psi(s, epsilon)
+    slope = np.gradient(values, s)
     bend = np.gradient(slope, s)
-    assert (psi[s <= epsilon] == 0).all()
+    assert (values[s <= epsilon] == 0).all()
     inside = (s > epsilon + 0.01) & (s < epsilon + 0.99)
     assert ((bend[inside] > 0) & (bend[inside] <= 2)).all()
     np.testing.assert_allclose(slope[s > epsilon + 1.01], 1, atol=1e-6)
