@@ -163,14 +163,20 @@ def compare(
     lr: Annotated[
         list[float] | None, typer.Option(help="Learning rate of the grid; give several.")
     ] = None,
+    methods: Annotated[
+        str, typer.Option(help="short: SGD and two of FG-SGD; paper: all rows (extra 'peers').")
+    ] = "short",
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    lr_seeds: Annotated[
+        int | None, typer.Option(help="Seeds to choose learning rates with; default: all.")
+    ] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder; runs in it are replaced.")] = Path(
         "runs/compare"
     ),
     device: Device = "cpu",
 ) -> None:
-    """Compare SGD with FG-SGD on PIO of four and of three manifolds.
+    """Compare SGD with FG-SGD, each at its best learning rate of the same grid.
 
     Each method's learning rate is chosen from the same grid on the validation
     part; the test part is touched only by the networks of the chosen rates.
@@ -178,14 +184,17 @@ def compare(
     with _user_errors():
         from fgmanifolds.experiments import TrainConfig
         from fgmanifolds.experiments import compare as run_comparison
-        from fgmanifolds.experiments.compare import default_methods
+        from fgmanifolds.experiments.compare import METHODS
 
+        check_choice("methods", methods, METHODS)
         base = TrainConfig(
             data=data, model=model, epochs=epochs, batch_size=batch_size, seed=seed, device=device
         )
-        methods, grid = default_methods(), lr or [0.02, 0.05, 0.1]
+        rows, grid = METHODS[methods](), lr or [0.02, 0.05, 0.1]
+        first = seeds if lr_seeds is None else min(lr_seeds, seeds)
+        runs = len(rows) * (len(grid) * first + seeds - first)
         with _progress() as progress:
-            task = progress.add_task("", total=len(methods) * len(grid) * seeds * epochs)
+            task = progress.add_task("", total=runs * epochs)
 
             def on_run(config: TrainConfig) -> None:
                 text = f"{config.label}, lr {config.lr:g}, seed {config.seed}"
@@ -193,10 +202,11 @@ def compare(
 
             found = run_comparison(
                 base,
-                methods,
+                rows,
                 grid,
                 seeds,
                 out,
+                lr_seeds=lr_seeds,
                 on_run=on_run,
                 on_epoch=lambda row: progress.advance(task),
             )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy.stats import ttest_1samp
 
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.report import compare_report
-from fgmanifolds.experiments.run import METRICS, REPORT, finish, prepare_folder, train
+from fgmanifolds.experiments.run import (
+    METRICS,
+    REPORT,
+    RESULT,
+    RunResult,
+    finish,
+    prepare_folder,
+    train,
+)
 from fgmanifolds.validation import check_integer, check_number
 
-__all__ = ["Comparison", "Method", "compare", "default_methods"]
+__all__ = ["METHODS", "Comparison", "Method", "compare", "paper_methods", "short_methods"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,27 @@ class Comparison:
     report: Path
 
 
-def default_methods() -> list[Method]:
+CURVED = ("sphere", "oblique", "stiefel")
+
+
+def short_methods() -> list[Method]:
     """SGD, and FG-SGD with PIO of four and of three manifolds."""
-    curved = ("sphere", "oblique", "stiefel")
-    return [Method("sgd"), Method("fgsgd"), Method("fgsgd", manifolds=curved)]
+    return [Method("sgd"), Method("fgsgd"), Method("fgsgd", manifolds=CURVED)]
+
+
+def paper_methods() -> list[Method]:
+    """The rows of the paper's tables, with geoopt's RiemannianSGD and POGO beside them."""
+    baselines = [Method("sgd"), Method("geoopt"), Method("pogo")]
+    single = [Method("fgsgd", scheme, (name,)) for scheme in ("kernel", "layer") for name in CURVED]
+    sets = (("sphere", "stiefel"), CURVED, (*CURVED, "euclidean"))
+    collections = [
+        Method("fgsgd", scheme, names) for scheme in ("pi", "po", "pio") for names in sets
+    ]
+    return [*baselines, *single, *collections]
+
+
+#: Lists of methods by name.
+METHODS: dict[str, Callable[[], list[Method]]] = {"short": short_methods, "paper": paper_methods}
 
 
 def compare(
@@ -58,14 +85,16 @@ def compare(
     seeds: int,
     out: str | Path,
     *,
+    lr_seeds: int | None = None,
     on_run: Callable[[TrainConfig], None] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Comparison:
-    """Train every method at every learning rate with every seed.
+    """Train every method at every learning rate, and with every seed at the chosen one.
 
     For each method the learning rate with the smallest mean validation error
-    is chosen (ties: the smallest mean validation loss). Only then are the
-    networks of the chosen rate tested, once each. Runs in `out` are replaced.
+    over the first `lr_seeds` seeds is chosen (ties: the smallest mean validation
+    loss). Only then are the networks of the chosen rate tested, once each. Runs in
+    `out` are replaced.
 
     Parameters
     ----------
@@ -77,6 +106,8 @@ def compare(
     seeds : int
         Number of seeds, counted from ``base.seed``.
     out : path
+    lr_seeds : int, optional
+        Seeds that the learning rate is chosen with. Default: all of them.
     on_run, on_epoch : callable, optional
         Called before each run and after each epoch.
     """
@@ -85,32 +116,75 @@ def compare(
         check_number("lr", lr, low=0, open_low=True)
     out = Path(out)
     prepare_folder(out, resume=False, overwrite=True)
-    configs = [
-        replace(base, **asdict(method), lr=lr, seed=base.seed + shift)
-        for method in methods
-        for lr in lrs
-        for shift in range(seeds)
-    ]
-    rows = []
-    for config in configs:
+    first = seeds if lr_seeds is None else min(lr_seeds, seeds)
+
+    def run(config: TrainConfig) -> dict[str, Any]:
         if on_run is not None:
             on_run(config)
-        result = train(config, _folder(out, config), overwrite=True, test=False, on_epoch=on_epoch)
-        rows.append(asdict(result))
-    runs = pd.DataFrame(rows)
-    chosen = choose_lr(runs)
-    for number, config in enumerate(configs):
-        if config.lr == chosen[config.label]:
-            runs.loc[number, "test_error"] = finish(config, _folder(out, config)).test_error
+        folder = _folder(out, config)
+        try:
+            result = train(config, folder, overwrite=True, test=False, on_epoch=on_epoch)
+        except FloatingPointError:
+            return asdict(_diverged(config, folder))
+        return asdict(result)
+
+    grid = _configs(base, methods, dict.fromkeys(methods, lrs), range(first))
+    runs = pd.DataFrame([run(config) for config in grid])
+    best = choose_lr(runs)
+    rates = {method: [best[replace(base, **asdict(method)).label]] for method in methods}
+    rest = _configs(base, methods, rates, range(first, seeds))
+    runs = pd.DataFrame([*runs.to_dict("records"), *(run(config) for config in rest)])
+    for number, config in enumerate([*grid, *rest]):
+        if config.lr == best[config.label]:
+            runs.loc[number, "test_error"] = _test(config, _folder(out, config))
     runs["test_error"] = runs["test_error"].astype(float)
-    runs["chosen"] = runs["lr"] == runs["label"].map(chosen)
+    runs["chosen"] = runs["lr"] == runs["label"].map(best)
     table = summarise(runs)
     return Comparison(runs, table, _write_results(out, base, runs, table))
 
 
+def _test(config: TrainConfig, folder: Path) -> float:
+    """Test error of a run; 100 of one that diverged."""
+    if not (folder / RESULT).exists():
+        return 100.0
+    error = finish(config, folder).test_error
+    assert error is not None
+    return error
+
+
+def _diverged(config: TrainConfig, folder: Path) -> RunResult:
+    """A run whose loss became nan or inf: the worst there is."""
+    return RunResult(
+        label=config.label,
+        lr=config.lr,
+        seed=config.seed,
+        validation_error=100.0,
+        validation_loss=math.inf,
+        test_error=None,
+        seconds_per_epoch=math.nan,
+        residual=None,
+        folder=str(folder),
+    )
+
+
+def _configs(
+    base: TrainConfig,
+    methods: Sequence[Method],
+    lrs: Mapping[Method, Sequence[float]],
+    shifts: Iterable[int],
+) -> list[TrainConfig]:
+    shifts = list(shifts)
+    return [
+        replace(base, **asdict(method), lr=lr, seed=base.seed + shift)
+        for method in methods
+        for lr in lrs[method]
+        for shift in shifts
+    ]
+
+
 def _folder(out: Path, config: TrainConfig) -> Path:
     name = config.optimizer
-    if config.optimizer != "sgd":
+    if config.optimizer == "fgsgd":
         name += "-".join(["", config.scheme, *(m[:3] for m in config.manifolds)])
     return out / name / f"lr{config.lr:g}-seed{config.seed}"
 
@@ -131,6 +205,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         "validation error %": groups["validation_error"].mean(),
         "test error %": groups["test_error"].mean(),
         "std": groups["test_error"].std(),
+        "p against SGD": groups["test_error"].apply(_paired, runs[runs["chosen"]]),
         "seconds per epoch": groups["seconds_per_epoch"].median(),
         "largest residual": groups["residual"].max(),
     }
@@ -139,11 +214,25 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def _paired(errors: pd.Series[float], runs: pd.DataFrame) -> float:
+    """P value of the paired t test against SGD, over the seeds; nan where there is none."""
+    sgd = runs[runs["label"] == "SGD"].set_index("seed")["test_error"]
+    mine = errors.set_axis(runs.loc[errors.index, "seed"])
+    difference = (mine - sgd).dropna()
+    if len(difference) < 2 or (difference == difference.iloc[0]).all():
+        return math.nan
+    return float(ttest_1samp(difference, 0.0).pvalue)
+
+
 def _write_results(out: Path, base: TrainConfig, runs: pd.DataFrame, table: pd.DataFrame) -> Path:
     runs.to_csv(out / "runs.csv", index=False)
     table.to_csv(out / "table.csv")
     histories = {
-        str(label): [pd.read_csv(Path(folder) / METRICS) for folder in group["folder"]]
+        str(label): [
+            pd.read_csv(Path(folder) / METRICS)
+            for folder in group["folder"]
+            if (Path(folder) / RESULT).exists()
+        ]
         for label, group in runs[runs["chosen"]].groupby("label", sort=False)
     }
     report = out / REPORT

@@ -17,7 +17,13 @@ from fgmanifolds.validation import check_choice, check_choices, check_integer, c
 
 __all__ = ["OPTIMIZERS", "TrainConfig"]
 
-OPTIMIZERS = ("fgsgd", "sgd")
+OPTIMIZERS = ("fgsgd", "sgd", "geoopt", "pogo")
+
+#: Labels of the optimizers without a collection of POMs.
+PLAIN_LABELS = {"sgd": "SGD", "geoopt": "RSGD of geoopt (St)", "pogo": "POGO (St)"}
+
+#: Labels of the schemes that are not those of the paper's names.
+SCHEME_LABELS = {"kernel": "each weight by itself", "layer": "one POM a layer"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class TrainConfig:
     Attributes
     ----------
     data, model, optimizer : str
-        Names of a data set, a model, and ``"fgsgd"`` or ``"sgd"``.
+        Names of a data set, a model, and ``"fgsgd"``, ``"sgd"``, or with the extra
+        'peers' ``"geoopt"`` or ``"pogo"`` (kernels on unit Stiefel manifolds).
     scheme, manifolds, exclude, rule, gradient_norm
         For ``"fgsgd"``, as :class:`~fgmanifolds.torch.POMAdapter` and
         :class:`~fgmanifolds.torch.FGSGD` take them. The classifier is left out
@@ -82,11 +89,11 @@ class TrainConfig:
     @property
     def label(self) -> str:
         """Short name of the method, as in the paper's tables."""
-        if self.optimizer == "sgd":
-            return "SGD"
+        if self.optimizer in PLAIN_LABELS:
+            return PLAIN_LABELS[self.optimizer]
         short = {"sphere": "Sp", "oblique": "Ob", "stiefel": "St", "euclidean": "Euc"}
         names = "+".join(short[name] for name in self.manifolds)
-        return f"FG-SGD {self.scheme.upper()} ({names})"
+        return f"FG-SGD {SCHEME_LABELS.get(self.scheme, self.scheme.upper())} ({names})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON and checkpoints."""

@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
+from fgmanifolds.experiments.peers import PEERS
 from fgmanifolds.models import build_model
 from fgmanifolds.theory import BoundRecorder
 from fgmanifolds.torch import FGSGD, POMAdapter
@@ -46,7 +47,8 @@ class Trainer:
     model : nn.Module
     adapter : POMAdapter or None
         None when the optimizer is plain SGD.
-    optimizer : torch.optim.Optimizer
+    optimizers : list of torch.optim.Optimizer
+        One, but for POGO, which leaves the other parameters to SGD.
     history : list of dict
         One row of metrics for each epoch done.
     """
@@ -58,21 +60,27 @@ class Trainer:
             torch.manual_seed(config.seed)
             model = build_model(config.model, self.data.channels, self.data.classes)
         self.model = model.to(config.device)
-        self.adapter, self.optimizer = self._make_optimizer()
-        self.scheduler = CosineAnnealingLR(self.optimizer, config.epochs)
+        self.adapter, self.optimizers = self._make_optimizers()
+        self._schedulers = [CosineAnnealingLR(o, config.epochs) for o in self.optimizers]
         self._order = torch.Generator().manual_seed(config.seed)
         images = self.data.train.tensors[0]
         largest = float(images.flatten(1).norm(dim=1).max())
         self._bounds = BoundRecorder(self.model, len(images), self.adapter, input_norm=largest)
         self.history: list[dict[str, float]] = []
 
-    def _make_optimizer(self) -> tuple[POMAdapter | None, torch.optim.Optimizer]:
+    def _make_optimizers(self) -> tuple[POMAdapter | None, list[torch.optim.Optimizer]]:
         c = self.config
+        if c.optimizer in PEERS:
+            with torch.random.fork_rng():
+                torch.manual_seed(c.seed)
+                make = PEERS[c.optimizer]
+                return None, make(self.model, c.lr, c.momentum, c.weight_decay)
         if c.optimizer == "sgd":
             parameters = self.model.parameters()
-            return None, torch.optim.SGD(
+            sgd = torch.optim.SGD(
                 parameters, lr=c.lr, momentum=c.momentum, weight_decay=c.weight_decay, foreach=True
             )
+            return None, [sgd]
         adapter = POMAdapter(self.model, c.scheme, c.manifolds, c.seed, exclude=c.exclude)
         adapter.initialize_()
         optimizer = FGSGD(
@@ -83,7 +91,7 @@ class Trainer:
             rule=c.rule,
             gradient_norm=c.gradient_norm,
         )
-        return adapter, optimizer
+        return adapter, [optimizer]
 
     @property
     def epoch(self) -> int:
@@ -100,12 +108,13 @@ class Trainer:
 
     def run_epoch(self) -> dict[str, float]:
         """Train for one epoch, update the radii, and measure; returns the row of metrics."""
-        start, lr = time.perf_counter(), float(self.scheduler.get_last_lr()[0])
+        start, lr = time.perf_counter(), float(self._schedulers[0].get_last_lr()[0])
         record = StepRecord()
         self.model.train()
         for images, labels in self._batches():
             self._step(images.to(self.config.device), labels.to(self.config.device), record)
-        self.scheduler.step()
+        for scheduler in self._schedulers:
+            scheduler.step()
         if self.adapter is not None:
             self.adapter.update_scales_()
         seconds = time.perf_counter() - start
@@ -124,7 +133,8 @@ class Trainer:
         return row
 
     def _step(self, images: Tensor, labels: Tensor, record: StepRecord) -> None:
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         scores = self.model(images)
         loss = F.cross_entropy(scores, labels)
         if not torch.isfinite(loss):
@@ -133,8 +143,9 @@ class Trainer:
                 f"a smaller lr than {self.config.lr} may help."
             )
         loss.backward()
-        self.optimizer.step()
-        record.add(scores.detach(), labels, loss.detach(), self.model, self.optimizer)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        record.add(scores.detach(), labels, loss.detach(), self.model, self.optimizers[0])
 
     def test_error(self) -> float:
         """Error on the test part, in percent. Meant to be called once, at the end."""
@@ -147,9 +158,9 @@ class Trainer:
         return {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "adapter": None if self.adapter is None else self.adapter.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
             "order": self._order.get_state(),
             "history": self.history,
         }
@@ -160,7 +171,9 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.adapter is not None:
             self.adapter.load_state_dict(state["adapter"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        for part, stored in zip(self.optimizers, state["optimizers"], strict=True):
+            part.load_state_dict(stored)
+        for scheduler, stored in zip(self._schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(stored)
         self._order.set_state(state["order"])
         self.history = [dict(row) for row in state["history"]]

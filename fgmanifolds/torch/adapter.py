@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pymanopt
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array
+from fgmanifolds.torch.kernels import RETRACTIONS
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.renormalization import FeatureSpread
-from fgmanifolds.torch.weight_sets import POM_MODES, SCHEMES
-from fgmanifolds.torch.weights import SUPPORTED, view_weight
-from fgmanifolds.validation import check_choice, check_choices, check_integer, check_number
+from fgmanifolds.torch.problem import pom_problem
+from fgmanifolds.torch.renormalization import FeatureSpread, map_sizes, remove_hooks
+from fgmanifolds.torch.selection import Candidate, LayerOptions, select
+from fgmanifolds.torch.weights import grid_of, view_weight
+from fgmanifolds.validation import check_choice, check_integer
 
 __all__ = ["POMAdapter"]
 
@@ -26,9 +29,10 @@ __all__ = ["POMAdapter"]
 class POMAdapter:
     """Map the weights of a model onto products of weight manifolds.
 
-    Convolution kernels and blocks of linear layers become components; the sets
-    of the chosen scheme become POMs. Everything else (biases, normalisation
-    layers, what is excluded) stays Euclidean. Call :meth:`initialize_` before
+    Kernels of convolutions (of any dimension, grouped, transposed) and blocks of
+    linear layers and of attention projections become components; the sets of the
+    chosen scheme become POMs. Everything else (biases, normalisation layers,
+    embeddings, what is excluded) stays Euclidean. Call :meth:`initialize_` before
     training, and give the adapter to :class:`fgmanifolds.torch.FGSGD`.
 
     Parameters
@@ -46,11 +50,23 @@ class POMAdapter:
         share a manifold (Appendix D.B).
     exclude : sequence of str
         Names of layers, or patterns such as ``"head*"``, that stay Euclidean.
+    overrides : mapping of str to mapping
+        Options of single layers by name or pattern, such as
+        ``{"layer4.*": dict(manifolds=("stiefel",))}``: any of `scheme`, `manifolds`,
+        `pom`, `min_std`, `fan_out` and `radius`. Later patterns win. An embedding lies on
+        POMs only if a pattern names it.
     min_std : float or None
         Smallest spread lambda of features, as Proposition 1 needs 1. None
         takes the spreads as they are.
+    fan_out : {"glorot", "feature_map"}
+        b-hat of eq. (2): A B D as in the scheme it generalises, or the number of outputs
+        H W D, as printed, which needs an `example`.
     radius : float or None
         Fixed radius of all components, in place of gamma / lambda.
+    retraction : {"qr", "polar", "cayley", "exp"}
+        How steps go back to Stiefel manifolds, and with ``"exp"`` to all.
+    example : Tensor or tuple of Tensor, optional
+        Input of the model, to find the sizes of its feature maps.
 
     Attributes
     ----------
@@ -77,91 +93,49 @@ class POMAdapter:
         *,
         pom: str = "set",
         exclude: Sequence[str] = (),
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
         min_std: float | None = 1.0,
+        fan_out: str = "glorot",
         radius: float | None = None,
+        retraction: str = "qr",
+        example: Tensor | tuple[Tensor, ...] | None = None,
     ) -> None:
-        manifolds = (manifolds,) if isinstance(manifolds, str) else tuple(manifolds)
         exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-        check_choice("scheme", scheme, SCHEMES)
-        check_choices("manifolds", manifolds, COMPONENTS)
-        check_choice("pom", pom, POM_MODES)
+        options = LayerOptions(scheme, manifolds, pom, min_std, fan_out, radius)
+        check_choice("retraction", retraction, RETRACTIONS)
         check_integer("seed", seed, low=0)
-        for argument, value in (("min_std", min_std), ("radius", radius)):
-            if value is not None:
-                check_number(argument, value, low=0, open_low=True)
         self.model = model
         self.options: dict[str, Any] = {
-            "scheme": scheme,
-            "manifolds": manifolds,
+            **asdict(options),
             "seed": seed,
-            "pom": pom,
             "exclude": exclude,
-            "min_std": min_std,
-            "radius": radius,
+            "overrides": {key: _plain(changes) for key, changes in (overrides or {}).items()},
+            "retraction": retraction,
         }
-        self.skipped: dict[str, str] = {}
         self.version = 0
-        modules = self._select(exclude)
-        self.layers = {name: self._build(name, modules[name]) for name in modules}
+        selection = select(model, options, exclude, self.options["overrides"])
+        self.skipped = selection.skipped
+        sizes = _map_sizes(model, selection.chosen, example)
+        self.layers = {
+            name: self._build(candidate, chosen, sizes)
+            for name, (candidate, chosen) in selection.chosen.items()
+        }
         self._set_target_radii()
 
     # Which layers --------------------------------------------------------------
 
-    def _select(self, exclude: Sequence[str]) -> dict[str, nn.Module]:
-        found = {n: m for n, m in self.model.named_modules() if isinstance(m, SUPPORTED)}
-        for pattern in exclude:
-            if not any(fnmatchcase(name, pattern) for name in found):
-                raise ValueError(
-                    f"exclude={pattern!r} matches no layer; layers: {', '.join(map(repr, found))}."
-                )
-        chosen: dict[str, nn.Module] = {}
-        owners: dict[int, str] = {}
-        for name, module in found.items():
-            reason = self._reason_to_skip(name, module, exclude, owners)
-            if reason is None:
-                chosen[name] = module
-                owners[id(module.weight)] = name
-            else:
-                self.skipped[name] = reason
-        if not chosen:
-            reasons = "; ".join(f"{name!r}: {reason}" for name, reason in self.skipped.items())
-            raise ValueError(
-                "model has no weight to put on a manifold: it needs at least one trainable Conv2d "
-                f"or Linear layer that is not excluded{f' ({reasons})' if reasons else ''}."
-            )
-        return chosen
-
-    @staticmethod
-    def _reason_to_skip(
-        name: str, module: nn.Module, exclude: Sequence[str], owners: dict[int, str]
-    ) -> str | None:
-        if any(fnmatchcase(name, pattern) for pattern in exclude):
-            return "excluded"
-        weight = module._parameters.get("weight")
-        if weight is None:
-            return "its weight is not a plain parameter"
-        if is_lazy(weight):
-            raise ValueError(f"layer {name!r} is lazy; run the model once, then adapt it.")
-        if not weight.requires_grad:
-            return "frozen (requires_grad=False)"
-        if weight.is_complex():
-            return "complex"
-        if id(weight) in owners:
-            return f"its weight is tied to that of {owners[id(weight)]!r}"
-        return None
-
-    def _build(self, name: str, module: nn.Module) -> POMLayer:
-        options = self.options
+    def _build(
+        self, candidate: Candidate, options: LayerOptions, sizes: Mapping[nn.Module, int]
+    ) -> POMLayer:
+        name, module, parameter = candidate.name, candidate.module, candidate.parameter
         # A stream of its own for each layer, so that one layer's sets do not
         # depend on which others are there.
-        rng = np.random.default_rng([options["seed"], *name.encode()])
-        assert isinstance(module, SUPPORTED)
-        view = view_weight(
-            module, options["scheme"], len(options["manifolds"]), options["pom"], rng
-        )
-        layer = POMLayer(name, module, view, options["manifolds"])
-        if options["radius"] is None:
-            layer.spread = FeatureSpread(module, view.channels)
+        rng = np.random.default_rng([self.options["seed"], *name.encode()])
+        grid = grid_of(module, getattr(module, parameter))
+        view = view_weight(grid, options.scheme, len(options.manifolds), options.pom, rng)
+        layer = POMLayer(name, module, parameter, view, options, sizes.get(module))
+        if options.radius is None and not isinstance(module, nn.Embedding):
+            layer.spread = FeatureSpread(module, parameter, view.channels)
         return layer
 
     def layer(self, name: str) -> POMLayer:
@@ -171,13 +145,9 @@ class POMAdapter:
 
     # Weights and radii ------------------------------------------------------------
 
-    def _target_radii(self) -> dict[str, Tensor]:
-        fixed, min_std = self.options["radius"], self.options["min_std"]
-        return {n: layer.target_radius(fixed, min_std) for n, layer in self.layers.items()}
-
     def _set_target_radii(self) -> None:
-        for name, radius in self._target_radii().items():
-            self.layers[name].radius = radius
+        for layer in self.layers.values():
+            layer.radius = layer.target_radius()
         self.version += 1
 
     def initialize_(self, *, from_weights: bool = False) -> POMAdapter:
@@ -203,11 +173,28 @@ class POMAdapter:
     def update_scales_(self) -> None:
         """Set the radii to gamma / lambda from the running spreads, and carry the weights along.
 
-        Meant once an epoch (Algorithm 1). Nothing changes under a fixed radius.
+        Meant once an epoch (Algorithm 1). Nothing changes under a fixed radius. The
+        momentum of an optimizer follows at its next step.
         """
-        for name, radius in self._target_radii().items():
-            self.layers[name].rescale_(radius)
+        for layer in self.layers.values():
+            layer.rescale_(layer.target_radius())
         self.version += 1
+
+    def detach(self) -> None:
+        """Take the hooks that measure features off the model; radii stay as they are from now on.
+
+        The model is then as it was before, apart from its weights.
+        """
+        for layer in self.layers.values():
+            if layer.spread is not None:
+                layer.spread.remove()
+
+    def export(self) -> nn.Module:
+        """Copy the model, without anything of this package in it."""
+        twin = copy.deepcopy(self.model)
+        for module in twin.modules():
+            remove_hooks(module)
+        return twin
 
     def residuals(self) -> dict[str, float]:
         """Largest relative distance of a weight from each manifold, by manifold."""
@@ -249,11 +236,29 @@ class POMAdapter:
         self.manifold(layer, pom).check_point(point, tol=tol)
         self.layer(layer).load_pom_point_(pom, list(point))
 
+    def problem(self, layer: str, pom: int, closure: Callable[[], Tensor]) -> pymanopt.Problem:
+        """A loss as a function of one POM of the network, for the optimizers of pymanopt.
+
+        Parameters
+        ----------
+        layer : str
+        pom : int
+        closure : callable
+            Evaluates the model and returns the loss, differentiable twice for
+            optimizers that use Hessians. The POM's weights are written to the model at
+            every evaluation; all others stay as they are.
+
+        Returns
+        -------
+        pymanopt.Problem
+        """
+        return pom_problem(self.layer(layer), pom, closure)
+
     def summary(self) -> pd.DataFrame:
         """Table of the layers: shapes, numbers of POMs and components, scaling gamma."""
         rows = []
         for name, layer in self.layers.items():
-            counts = torch.bincount(layer.view.manifold, minlength=len(layer.manifolds)).tolist()
+            counts = [int((layer.view.manifold == i).sum()) for i in range(len(layer.manifolds))]
             shapes = ", ".join(f"{a}x{b}" for a, b in (x.shape for x in layer.view.batches))
             rows.append(
                 {
@@ -265,7 +270,9 @@ class POMAdapter:
                     "gamma": layer.gamma,
                 }
             )
-        return pd.DataFrame(rows).set_index("layer")
+        table = pd.DataFrame(rows).set_index("layer")
+        counted = [name for name in COMPONENTS if name in table]
+        return table.fillna(dict.fromkeys(counted, 0)).astype(dict.fromkeys(counted, int))
 
     def __repr__(self) -> str:
         poms = sum(layer.view.n_poms for layer in self.layers.values())
@@ -284,12 +291,13 @@ class POMAdapter:
             layers[name] = {
                 "manifold": layer.view.manifold,
                 "pom": layer.view.pom,
+                "map_size": layer.map_size,
                 "radius": layer.radius.clone(),
                 "spread": None if layer.spread is None else layer.spread.value.clone(),
             }
-        return {"options": dict(self.options), "layers": layers}
+        return {"options": copy.deepcopy(self.options), "layers": layers}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take radii and spreads from a state of the same collection of POMs.
 
         Raises
@@ -298,25 +306,51 @@ class POMAdapter:
             If the state is of other options, another model or another
             collection of POMs; nothing is changed then.
         """
-        self._check_state(state)
+        self.check_state(state)
         for name, layer in self.layers.items():
             stored = state["layers"][name]
-            layer.radius = stored["radius"].clone()
+            layer.radius = stored["radius"].clone().cpu()
             if layer.spread is not None:
                 layer.spread.value = stored["spread"].clone().to(layer.weight.device)
         self.version += 1
 
-    def _check_state(self, state: dict[str, Any]) -> None:
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` unless a state is of this collection of POMs."""
         for option, mine in self.options.items():
             theirs = state["options"].get(option)
-            if (tuple(theirs) if isinstance(theirs, list) else theirs) != mine:
+            if _plain(theirs) != _plain(mine):
                 raise ValueError(f"checkpoint has {option}={theirs!r}, this adapter {mine!r}.")
         if list(state["layers"]) != list(self.layers):
             differ = sorted(set(state["layers"]) ^ set(self.layers))
             raise ValueError(f"checkpoint is of another model: layers {differ} are not in both.")
         for name, layer in self.layers.items():
+            stored = state["layers"][name]
+            if stored["map_size"] != layer.map_size:
+                raise ValueError(f"checkpoint has other feature maps in layer {name!r}.")
             for part in ("manifold", "pom"):
-                if not torch.equal(state["layers"][name][part], getattr(layer.view, part)):
+                if not torch.equal(stored[part].cpu(), getattr(layer.view, part)):
                     raise ValueError(
                         f"checkpoint has another collection of POMs in layer {name!r} ({part})."
                     )
+
+
+def _plain(value: Any) -> Any:
+    """Lists as tuples, at every depth, so that what was saved compares equal to what is."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return tuple(_plain(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _map_sizes(
+    model: nn.Module,
+    chosen: Mapping[str, tuple[Candidate, LayerOptions]],
+    example: Tensor | tuple[Tensor, ...] | None,
+) -> dict[nn.Module, int]:
+    if all(options.fan_out == "glorot" for _, options in chosen.values()):
+        return {}
+    if example is None:
+        raise ValueError(
+            "fan_out='feature_map' needs the sizes of the feature maps: give an input of the "
+            "model as example=."
+        )
+    return map_sizes(model, example)

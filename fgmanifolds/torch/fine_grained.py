@@ -13,18 +13,49 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fgmanifolds.solver.step_size import corollary2
+from fgmanifolds.solver import step_size
 from fgmanifolds.torch import kernels, unrolled
 from fgmanifolds.torch.kernels import Masks
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.weights import ComponentBatch
 
+#: Gives the distance of each POM to a reference point.
+Distance = Callable[[], Tensor]
+
 __all__ = ["RULES", "PomTable", "fine_grained_step"]
 
+
+def _plain(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
+    return torch.ones_like(norm)
+
+
+def _corollary2(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
+    return step_size.corollary2(norm, table.curvature)
+
+
+def _global(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
+    return step_size.global_bound(norm, table.point_norm, table.negative_curvature)
+
+
+def _theorem2(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
+    return step_size.theorem2(norm, distance(), table.negative_curvature)
+
+
+def _paper(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
+    """Eq. (5) as printed, with the distance 1 / c of Corollary 2."""
+    curved = table.curvature > 0
+    curvature = table.curvature + (~curved).to(norm)
+    printed = step_size.paper(norm, 1 / curvature, curvature)
+    return torch.where(curved, printed, torch.ones_like(norm))
+
+
 #: Denominators of the step by name; None stands for a plain step, g = 1.
-RULES: dict[str | None, Callable[[Tensor, Tensor], Tensor]] = {
-    "corollary2": corollary2,
-    None: lambda gradient_norm, curvature: torch.ones_like(gradient_norm),
+RULES: dict[str | None, Callable[[PomTable, Tensor, Distance], Tensor]] = {
+    "corollary2": _corollary2,
+    "global": _global,
+    "theorem2": _theorem2,
+    "paper": _paper,
+    None: _plain,
 }
 
 #: Matrices of up to this many columns and entries are unrolled.
@@ -54,11 +85,22 @@ class Bucket:
 
 
 class PomTable:
-    """What a step needs to know of some layers' POMs, on one device and in one type."""
+    """What a step needs to know of some layers' POMs, on one device and in one type.
 
-    def __init__(self, layers: Sequence[POMLayer], like: Tensor) -> None:
+    Attributes
+    ----------
+    curvature, negative_curvature, point_norm : tensors of shape [POMs]
+        Tight upper bound of the sectional curvature, minus the lower one, and
+        Frobenius norm of the curved components.
+    """
+
+    def __init__(self, layers: Sequence[POMLayer], like: Tensor, retraction: str = "qr") -> None:
+        self.retraction = retraction
         self.sizes = [layer.view.n_poms for layer in layers]
-        self.curvature = torch.cat([layer.pom_curvature() for layer in layers]).to(like)
+        bounds = [layer.pom_bounds() for layer in layers]
+        self.curvature, self.negative_curvature, self.point_norm = (
+            torch.cat(parts).to(like) for parts in zip(*bounds, strict=True)
+        )
         offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
         by_shape: dict[tuple[int, int], list[tuple[int, ComponentBatch]]] = {}
         for position, layer in enumerate(layers):
@@ -69,8 +111,8 @@ class PomTable:
             for shape, sources in by_shape.items()
         ]
 
-    @staticmethod
     def _bucket(
+        self,
         shape: tuple[int, int],
         sources: list[tuple[int, ComponentBatch]],
         layers: Sequence[POMLayer],
@@ -80,13 +122,52 @@ class PomTable:
         masks = [layers[position].masks(batch, like) for position, batch in sources]
         scale = [layers[position].scale(batch, like) for position, batch in sources]
         pom = [layers[i].view.pom[batch.members] + offsets[i] for i, batch in sources]
+        small = shape[1] <= UNROLLED_COLUMNS and shape[0] * shape[1] <= UNROLLED_ENTRIES
         return Bucket(
             sources=sources,
             masks=Masks(*(torch.cat(mask) for mask in zip(*masks, strict=True))),
             scale=torch.cat(scale),
             pom=torch.cat(pom).to(like.device),
-            unroll=shape[1] <= UNROLLED_COLUMNS and shape[0] * shape[1] <= UNROLLED_ENTRIES,
+            unroll=small and self.retraction == "qr",
         )
+
+    def sum_by_pom(self, values: Sequence[Tensor]) -> Tensor:
+        """Sums over the POMs of a value of each component, given by buckets."""
+        total = torch.zeros_like(self.curvature)
+        for bucket, value in zip(self.buckets, values, strict=True):
+            total.index_add_(0, bucket.pom, value)
+        return total
+
+    def distance(self, weights: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+        """Upper bound of the distance (21) of each POM's weights to others, shape [POMs]."""
+        found = []
+        for bucket in self.buckets:
+            unit, other = bucket.gather(weights) / bucket.scale, bucket.gather(others)
+            bound = kernels.chord_distance(unit, other / bucket.scale, bucket.masks)
+            found.append(bound * bucket.scale[:, 0, 0])
+        return self.sum_by_pom(found)
+
+    def project_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
+        """Project vectors of the weights' shapes on the tangent spaces, in place."""
+        for bucket in self.buckets:
+            unit = bucket.gather(weights) / bucket.scale
+            bucket.scatter_(vectors, kernels.project(unit, bucket.gather(vectors), bucket.masks))
+
+    def nearest_(self, weights: Sequence[Tensor]) -> None:
+        """Move weights to the nearest points of their manifolds, in place."""
+        for bucket in self.buckets:
+            unit = bucket.gather(weights) / bucket.scale
+            bucket.scatter_(weights, bucket.scale * kernels.nearest(unit, bucket.masks))
+
+    def violation(self, weights: Sequence[Tensor]) -> Tensor:
+        """Largest relative violation of the constraints in each weight."""
+        worst = weights[0].new_zeros(len(weights))
+        for bucket in self.buckets:
+            off = kernels.violation(bucket.gather(weights) / bucket.scale, bucket.masks)
+            sizes = [len(batch.members) for _, batch in bucket.sources]
+            for (position, _), part in zip(bucket.sources, off.split(sizes), strict=True):
+                worst[position] = torch.maximum(worst[position], part.max().to(worst))
+        return worst
 
 
 def fine_grained_step(
@@ -94,7 +175,7 @@ def fine_grained_step(
     weights: Sequence[Tensor],
     directions: Sequence[Tensor],
     lr: float | Tensor,
-    denominator: Callable[[Tensor, Tensor], Tensor],
+    denominator: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Lines 5 to 7 of Algorithm 1: project, scale the step, retract, in place.
 
@@ -108,27 +189,27 @@ def fine_grained_step(
         against them.
     lr : float or tensor
     denominator : callable
-        From the norms R of the projected directions and the curvature bounds,
-        both of shape [POMs], to g.
+        From the norms R of the projected directions, of shape [POMs], to g.
 
     Returns
     -------
     gradient_norm, g : tensors of shape [POMs]
     """
-    square = torch.zeros_like(table.curvature)
-    moves = []
+    squares, moves = [], []
     for bucket in table.buckets:
         maps = unrolled if bucket.unroll else kernels
         unit = bucket.gather(weights) / bucket.scale
         tangent = maps.project(unit, bucket.gather(directions), bucket.masks)
-        square.index_add_(0, bucket.pom, unrolled.squared_norm(tangent))
+        squares.append(unrolled.squared_norm(tangent))
         moves.append((unit, tangent))
-    norm = square.sqrt()
-    g = denominator(norm, table.curvature)
+    norm = table.sum_by_pom(squares).sqrt()
+    g = denominator(norm)
     for bucket, (unit, tangent) in zip(table.buckets, moves, strict=True):
-        maps = unrolled if bucket.unroll else kernels
         factor = (-lr / g)[bucket.pom][:, None, None] / bucket.scale
-        bucket.scatter_(
-            weights, bucket.scale * maps.retract(torch.addcmul(unit, tangent, factor), bucket.masks)
-        )
+        if bucket.unroll:
+            moved = unrolled.retract(torch.addcmul(unit, tangent, factor), bucket.masks)
+        else:
+            retraction = kernels.RETRACTIONS[table.retraction]
+            moved = retraction(unit, tangent * factor, bucket.masks)
+        bucket.scatter_(weights, bucket.scale * moved)
     return norm, g

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch import kernels
 from fgmanifolds.torch.kernels import Masks
 from fgmanifolds.torch.renormalization import FeatureSpread, geometric_scaling, radii
+from fgmanifolds.torch.selection import LayerOptions
 from fgmanifolds.torch.weights import ComponentBatch, WeightView
 
 __all__ = ["POMLayer"]
@@ -31,21 +33,27 @@ class POMLayer:
     name : str
         Name of the module in the model.
     module : nn.Module
-        The layer; its parameter ``weight`` is looked up at every use.
+        The layer; its weight is looked up at every use.
+    parameter : str
+        Name of the weight in the module.
     view : WeightView
         Its weight as components, with their manifolds and POMs.
-    manifolds : tuple of str
-        The names that ``view.manifold`` counts.
+    options : LayerOptions
+        Among them the names of the manifolds that ``view.manifold`` counts.
+    map_size : int or None
+        Size H x W of the output maps, for the reading of b-hat that needs it.
     spread : FeatureSpread or None
-        Running spread of the input features; None for a fixed radius.
+        Running spread of the input features; None where it does not matter.
     radius : float64 tensor of shape [n]
         Present radius of each component; 1 on Euclidean components.
     """
 
     name: str
     module: nn.Module
+    parameter: str
     view: WeightView
-    manifolds: tuple[str, ...]
+    options: LayerOptions
+    map_size: int | None = None
     spread: FeatureSpread | None = None
     radius: Tensor = field(init=False)
 
@@ -67,16 +75,24 @@ class POMLayer:
     # The weight and its radii -------------------------------------------------
 
     @property
+    def manifolds(self) -> tuple[str, ...]:
+        """Names of the manifolds that ``view.manifold`` counts."""
+        return tuple(self.options.manifolds)
+
+    @property
     def weight(self) -> nn.Parameter:
         """The layer's weight parameter."""
-        weight = self.module.weight
+        weight = getattr(self.module, self.parameter)
         assert isinstance(weight, nn.Parameter)
         return weight
 
     @property
     def gamma(self) -> float:
         """Geometric scaling, eq. (2)."""
-        return geometric_scaling(self.view.fan_in, self.view.fan_out)
+        fan_out = self.view.fan_out
+        if self.options.fan_out == "feature_map":
+            fan_out = self.view.outputs * (self.map_size or 1)
+        return geometric_scaling(self.view.fan_in, fan_out)
 
     @property
     def is_euclidean(self) -> Tensor:
@@ -85,18 +101,20 @@ class POMLayer:
             return torch.zeros(self.view.n_components, dtype=torch.bool)
         return self.view.manifold == self.manifolds.index("euclidean")
 
-    def target_radius(self, fixed: float | None, min_std: float | None) -> Tensor:
+    def target_radius(self) -> Tensor:
         """Radius of each component from a fixed value, or from the present spread of features."""
-        n = self.view.n_components
-        if fixed is not None:
-            target = torch.full((n,), float(fixed), dtype=torch.float64)
+        n, options = self.view.n_components, self.options
+        if options.radius is not None:
+            target = torch.full((n,), float(options.radius), dtype=torch.float64)
+        elif self.spread is None:
+            target = torch.full((n,), self.gamma, dtype=torch.float64)
         else:
-            assert self.spread is not None
             value = self.spread.value.cpu().double()
-            clamped = (
-                (value**2 + EPSILON).sqrt() if min_std is None else value.clamp(min=float(min_std))
-            )
-            target = radii(self.gamma, clamped, self.view.reads, n)
+            if options.min_std is None:
+                value = (value**2 + EPSILON).sqrt()
+            else:
+                value = value.clamp(min=float(options.min_std))
+            target = radii(self.gamma, value, self.view.reads, n)
         return torch.where(self.is_euclidean, torch.ones_like(target), target)
 
     @torch.no_grad()
@@ -112,7 +130,10 @@ class POMLayer:
 
     def components(self) -> Iterator[tuple[ComponentBatch, Tensor]]:
         """Give each batch with its components ``[n, A, B]``, detached."""
-        weight = self.weight.detach()
+        return self.components_of(self.weight.detach())
+
+    def components_of(self, weight: Tensor) -> Iterator[tuple[ComponentBatch, Tensor]]:
+        """Give each batch with the components of a tensor of the weight's shape."""
         for batch in self.view.batches:
             yield batch, batch.read(weight)
 
@@ -194,20 +215,33 @@ class POMLayer:
 
     def pom_point(self, pom: int) -> list[Array]:
         """The weight's point on POM number `pom`, as float64 arrays."""
-        point = []
+        return self.pom_entries(pom, self.weight.detach())
+
+    def pom_entries(self, pom: int, tensor: Tensor) -> list[Array]:
+        """Entries of a tensor of the weight's shape that belong to POM number `pom`."""
+        entries = []
         for batch, rows, _ in self.pom_parts(pom):
-            values = batch.read(self.weight.detach()).cpu()[rows].double().numpy()
-            point.append(values if len(rows) > 1 else values[0])
-        return point
+            values = batch.read(tensor.detach()).cpu()[rows].double().numpy()
+            entries.append(values if len(rows) > 1 else values[0])
+        return entries
 
     @torch.no_grad()
     def load_pom_point_(self, pom: int, point: list[Array]) -> None:
         """Store a point of POM number `pom` in the weight."""
-        for (batch, rows, _), values in zip(self.pom_parts(pom), point, strict=True):
-            components = batch.read(self.weight.detach()).clone()
+        self._write_pom_(self.weight, pom, point)
+
+    def pom_tensor(self, pom: int, entries: list[Array]) -> Tensor:
+        """A tensor of the weight's shape with entries on POM number `pom`, and 0 elsewhere."""
+        tensor = torch.zeros_like(self.weight, requires_grad=False)
+        self._write_pom_(tensor, pom, entries)
+        return tensor
+
+    def _write_pom_(self, tensor: Tensor, pom: int, entries: list[Array]) -> None:
+        for (batch, rows, _), values in zip(self.pom_parts(pom), entries, strict=True):
+            components = batch.read(tensor.detach()).clone()
             new = torch.as_tensor(np.array(values)).reshape(len(rows), *batch.shape)
             components[rows.to(components.device)] = new.to(components)
-            batch.write_(self.weight, components)
+            batch.write_(tensor, components)
 
     def pom_names(self) -> list[str]:
         """For each POM, its channels and its components."""
@@ -227,16 +261,32 @@ class POMLayer:
             square.index_add_(0, self.view.pom[batch.members], sums)
         return square.sqrt()
 
-    def pom_curvature(self) -> Tensor:
-        """Tight upper bound of each POM's sectional curvature at its radii, shape [POMs]."""
-        bound = torch.zeros(self.view.n_poms, dtype=torch.float64)
+    def pom_bounds(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What denominators need of each POM at its radii, each of shape [POMs].
+
+        Returns
+        -------
+        high, negative, norm : tensors
+            Tight upper bound of the sectional curvature (at least 0), minus the lower
+            bound (at least 0), and Frobenius norm of the curved components.
+        """
+        high, negative, square = torch.zeros(3, self.view.n_poms, dtype=torch.float64)
         for batch in self.view.batches:
-            unit = torch.tensor([_upper_curvature(name, batch.shape) for name in self.manifolds])
-            kinds = self.view.manifold[batch.members]
-            curvature = unit.double()[kinds] / self.radius[batch.members] ** 2
-            bound.scatter_reduce_(0, self.view.pom[batch.members], curvature, "amax")
-        return bound
+            units = torch.tensor(
+                [_unit_bounds(name, batch.shape) for name in self.manifolds], dtype=torch.float64
+            )
+            own, pom = self.radius[batch.members], self.view.pom[batch.members]
+            bounds = units[self.view.manifold[batch.members]]
+            high.scatter_reduce_(0, pom, bounds[:, 0] / own**2, "amax")
+            negative.scatter_reduce_(0, pom, bounds[:, 1] / own**2, "amax")
+            square.index_add_(0, pom, bounds[:, 2] * own**2)
+        return high, negative, square.sqrt()
 
 
-def _upper_curvature(name: str, shape: tuple[int, int]) -> float:
-    return COMPONENTS[name](*shape).sectional_curvature_bounds[1]
+def _unit_bounds(name: str, shape: tuple[int, int]) -> tuple[float, float, float]:
+    """(upper curvature, minus the lower one, squared norm of a point) at unit radius."""
+    component = COMPONENTS[name](*shape)
+    low, high = component.sectional_curvature_bounds
+    curved = math.isfinite(component.injectivity_radius)
+    columns = 1.0 if name == "sphere" else float(shape[1])
+    return max(high, 0.0), max(-low, 0.0), columns if curved else 0.0

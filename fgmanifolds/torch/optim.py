@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from fgmanifolds.solver.step_size import GRADIENT_NORMS, NORM_MOMENTUM
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.fine_grained import RULES, PomTable, fine_grained_step
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.validation import check_choice, check_number
+from fgmanifolds.validation import check_choice, check_integer, check_number
 
-__all__ = ["FGSGD", "GRADIENT_NORMS"]
+__all__ = ["FGSGD", "GRADIENT_NORMS", "MOMENTUM_SPACES"]
 
-#: Norms that the denominator of the step may use.
+#: Where momentum may live.
+MOMENTUM_SPACES = ("ambient", "tangent")
+
+#: Retractions along which rounding adds up from step to step.
+DRIFTING = ("cayley", "exp")
 
 
 class FGSGD(Optimizer):
@@ -27,31 +32,48 @@ class FGSGD(Optimizer):
     ----------
     adapter : POMAdapter
         Its model's trainable parameters are optimized: the weights on POMs in
-        the first parameter group, all others in the second.
+        one parameter group, all others in the next.
     lr : float or tensor
         Learning rate r(t), > 0 or 0.
     momentum : float
-        theta_mu of eq. (31), in [0, 1]. Momentum lives in the ambient space and
-        is projected at each step. (The printed sign of (31) ascends.)
+        theta_mu of eq. (31), in [0, 1]. (The printed sign of (31) ascends.)
     dampening : float
         theta_E of eq. (31) is 1 - dampening.
     weight_decay : float
         Added to the Euclidean gradient, as in ``torch.optim.SGD``. On curved
         components it is normal to the manifold, so that it has no effect there.
     nesterov : bool
+    params : sequence of dict, optional
+        Parameter groups with options of their own, as torch's optimizers take them:
+        ``[{"params": model.head.parameters(), "lr": 0.01}]``. The model's other
+        parameters form the default groups.
     maximize : bool
-    rule : {"corollary2", None}
-        Denominator g of the step; None is g = 1.
+    rule : {"corollary2", "global", "theorem2", "paper", None}
+        Denominator g of the step, see :mod:`fgmanifolds.solver.step_size`; None is
+        g = 1. ``"theorem2"`` needs a reference: see :meth:`set_reference_`.
     gradient_norm : {"past", "current"}
         The norm R of each POM's gradient that g uses: a running average over
         earlier steps (of the first step itself at the first step), or that of
         the same minibatch, as printed, which biases the direction.
+    momentum_space : {"ambient", "tangent"}
+        Where momentum lives: in the space of matrices, projected at each step, as in
+        the paper; or on the tangent spaces, carried from one to the next by projection.
+    stabilize_every : int or None
+        Number of steps after which weights go to the nearest points of their
+        manifolds. None: 100 for the retractions "cayley" and "exp", along which
+        rounding adds up, and never for the others; 0: never.
+    check_every : int
+        Number of steps between checks that weights are on their manifolds, the
+        first of them before the first step; 0: never.
     skip_nonfinite : bool
         Whether a step whose gradients hold nan or inf is left out, rather than
         refused. Either way nothing is changed by it.
     foreach : bool or None
         Whether the Euclidean part of the step uses torch's foreach functions;
         None: yes.
+    capturable : bool
+        Whether steps may be captured in a CUDA graph. Nothing waits for the device
+        then: gradients and weights are not checked.
     differentiable : bool
         Not supported: retractions write to the weights in place.
 
@@ -63,7 +85,8 @@ class FGSGD(Optimizer):
     Raises
     ------
     ValueError
-        If an option is out of range, or a gradient is not finite at a step.
+        If an option is out of range; at a step, if a gradient is not finite or a
+        weight is off its manifold.
     """
 
     def __init__(
@@ -75,11 +98,16 @@ class FGSGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
+        params: Sequence[dict[str, Any]] = (),
         maximize: bool = False,
         rule: str | None = "corollary2",
         gradient_norm: str = "past",
+        momentum_space: str = "ambient",
+        stabilize_every: int | None = None,
+        check_every: int = 100,
         skip_nonfinite: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
         if not isinstance(adapter, POMAdapter):
@@ -89,11 +117,16 @@ class FGSGD(Optimizer):
             )
         if differentiable:
             raise ValueError("differentiable=True is not supported: steps write weights in place.")
+        check_integer("check_every", check_every, low=0)
+        if stabilize_every is None:
+            stabilize_every = 100 if adapter.options["retraction"] in DRIFTING else 0
+        check_integer("stabilize_every", stabilize_every, low=0)
         self.adapter = adapter
-        self.skip_nonfinite = skip_nonfinite
-        self.skipped_steps = 0
-        self._tables: dict[int, tuple[tuple[Any, ...], PomTable]] = {}
-        self._last: dict[str, tuple[Tensor, Tensor]] = {}
+        self.stabilize_every, self.check_every = stabilize_every, check_every
+        self.skip_nonfinite, self.capturable = skip_nonfinite, capturable
+        self.skipped_steps = self.steps = 0
+        self._best_loss = math.inf
+        self._reset()
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -103,17 +136,16 @@ class FGSGD(Optimizer):
             "maximize": maximize,
             "rule": rule,
             "gradient_norm": gradient_norm,
+            "momentum_space": momentum_space,
             "foreach": foreach,
         }
-        super().__init__(self._default_groups(adapter), defaults)
+        super().__init__(_groups(adapter, params), defaults)
 
-    @staticmethod
-    def _default_groups(adapter: POMAdapter) -> list[dict[str, Any]]:
-        on_poms = [layer.weight for layer in adapter.layers.values()]
-        known = {id(p) for p in on_poms}
-        others = [p for p in adapter.model.parameters() if p.requires_grad and id(p) not in known]
-        groups: list[dict[str, Any]] = [{"params": on_poms}]
-        return [*groups, {"params": others}] if others else groups
+    def _reset(self) -> None:
+        """Forget what follows from the state of the adapter."""
+        self._tables: dict[int, tuple[tuple[Any, ...], PomTable]] = {}
+        self._last: dict[str, tuple[Tensor, Tensor]] = {}
+        self._radii = {name: layer.radius for name, layer in self.adapter.layers.items()}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group with options of its own, which are checked."""
@@ -122,9 +154,58 @@ class FGSGD(Optimizer):
             check_number(name, float(options[name]), low=0)
         check_choice("rule", options["rule"], RULES)
         check_choice("gradient_norm", options["gradient_norm"], GRADIENT_NORMS)
+        check_choice("momentum_space", options["momentum_space"], MOMENTUM_SPACES)
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("nesterov=True needs momentum > 0 and dampening = 0.")
         super().add_param_group(param_group)
+
+    # State ------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's, with the state of the adapter, so that no radius is lost."""
+        self._follow_radii()
+        state: dict[str, Any] = super().state_dict()
+        state["fgmanifolds"] = {
+            "adapter": self.adapter.state_dict(),
+            "steps": self.steps,
+            "skipped_steps": self.skipped_steps,
+            "best_loss": self._best_loss,
+        }
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state, radii included; ``ValueError`` if it is of another collection."""
+        try:
+            own = state_dict["fgmanifolds"]
+        except KeyError:
+            raise ValueError("state_dict is not that of an FGSGD: it has no POMs.") from None
+        self.adapter.check_state(own["adapter"])
+        super().load_state_dict(state_dict)
+        self.adapter.load_state_dict(own["adapter"])
+        self.steps, self.skipped_steps = own["steps"], own["skipped_steps"]
+        self._best_loss = own["best_loss"]
+        self._reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and deepcopy; torch's leaves out what is not its own."""
+        names = ("adapter", "stabilize_every", "check_every", "skip_nonfinite", "capturable")
+        own = (*names, "skipped_steps", "steps", "_best_loss")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """See :meth:`__getstate__`."""
+        super().__setstate__(state)
+        if "adapter" in state:
+            self._reset()
+
+    @torch.no_grad()
+    def set_reference_(self) -> None:
+        """Take the present weights for the minimum that ``rule="theorem2"`` measures distances to.
+
+        Without it, steps with a closure take the weights of the lowest loss so far.
+        """
+        for layer in self.adapter.layers.values():
+            self.state[layer.weight]["reference"] = layer.weight.detach().clone()
 
     # One step ---------------------------------------------------------------------
 
@@ -147,17 +228,30 @@ class FGSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._gradients_are_finite():
+            self._keep_best(loss)
+        if self.capturable or self._gradients_are_finite():
+            check = self.check_every > 0 and self.steps % self.check_every == 0
+            if check and not self.capturable:
+                self._check_weights()
+            self._follow_radii()
+            self.steps += 1
             for number, group in enumerate(self.param_groups):
                 self._step_group(number, group)
         return loss
+
+    def _keep_best(self, loss: Any) -> None:
+        if not any(group["rule"] == "theorem2" for group in self.param_groups):
+            return
+        if float(loss) < self._best_loss:
+            self._best_loss = float(loss)
+            self.set_reference_()
 
     def _gradients_are_finite(self) -> bool:
         params = [p for g in self.param_groups for p in g["params"] if p.grad is not None]
         if not params:
             return True
         norms = torch._foreach_norm([p.grad for p in params], torch.inf)
-        if all(norm.isfinite() for norm in norms):
+        if bool(torch.stack([norm.to(norms[0]) for norm in norms]).isfinite().all()):
             return True
         if self.skip_nonfinite:
             self.skipped_steps += 1
@@ -167,6 +261,35 @@ class FGSGD(Optimizer):
             f"the gradient of {', '.join(bad)} has nan or inf entries; nothing was updated. "
             "Set skip_nonfinite=True to leave such steps out."
         )
+
+    def _check_weights(self) -> None:
+        for number, group in enumerate(self.param_groups):
+            layers = self._layers_of(group["params"])
+            if not layers:
+                continue
+            weights = [layer.weight for layer in layers]
+            off = self._table(number, layers).violation(weights).tolist()
+            for layer, value in zip(layers, off, strict=True):
+                if not value <= _tolerance(layer.weight.dtype):
+                    raise ValueError(
+                        f"the weight of layer {layer.name!r} is off its manifolds, by {value:.1e} "
+                        "relative to their radii; nothing was updated. Was it loaded or written "
+                        "after adapter.initialize_()? adapter.initialize_(from_weights=True) takes "
+                        "the nearest points."
+                    )
+
+    @torch.no_grad()
+    def _follow_radii(self) -> None:
+        """Carry momenta over to new radii: as gradients, they go with one over the radius."""
+        for name, layer in self.adapter.layers.items():
+            old, self._radii[name] = self._radii[name], layer.radius
+            buffer = self.state[layer.weight].get("momentum_buffer")
+            if buffer is None or old is layer.radius or torch.equal(old, layer.radius):
+                continue
+            ratio = old / layer.radius
+            for batch, components in layer.components_of(buffer):
+                factor = ratio[batch.members].to(components)
+                batch.write_(buffer, components * factor[:, None, None])
 
     def _name_of(self, parameter: Tensor) -> str:
         for name, candidate in self.adapter.model.named_parameters():
@@ -178,13 +301,26 @@ class FGSGD(Optimizer):
         params = [p for p in group["params"] if p.grad is not None]
         if not params:
             return
+        layers = self._layers_of(params)
+        if layers and group["momentum_space"] == "tangent":
+            self._carry_momenta(self._table(number, layers), layers)
         directions = dict(zip(params, self._directions(params, group), strict=True))
-        by_weight = {id(layer.weight): layer for layer in self.adapter.layers.values()}
-        layers = [by_weight[id(p)] for p in params if id(p) in by_weight]
-        plain = [p for p in params if id(p) not in by_weight]
+        on_poms = {id(layer.weight) for layer in layers}
+        plain = [p for p in params if id(p) not in on_poms]
         _add(plain, [directions[p] for p in plain], group["foreach"], alpha=-group["lr"])
         if layers:
             self._step_poms(number, group, layers, directions)
+
+    def _layers_of(self, params: Iterable[Tensor]) -> list[POMLayer]:
+        by_weight = {id(layer.weight): layer for layer in self.adapter.layers.values()}
+        return [by_weight[id(p)] for p in params if id(p) in by_weight]
+
+    def _carry_momenta(self, table: PomTable, layers: list[POMLayer]) -> None:
+        """Project momenta on the tangent spaces at the present weights."""
+        buffers = [self.state[layer.weight].get("momentum_buffer") for layer in layers]
+        known = [buffer for buffer in buffers if buffer is not None]
+        if len(known) == len(layers):
+            table.project_([layer.weight for layer in layers], known)
 
     def _directions(self, params: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Euclidean gradients with weight decay and momentum (31), without touching ``.grad``."""
@@ -226,21 +362,34 @@ class FGSGD(Optimizer):
         layers: list[POMLayer],
         directions: dict[Tensor, Tensor],
     ) -> None:
-        weights: list[nn.Parameter] = [layer.weight for layer in layers]
+        weights: list[Tensor] = [layer.weight for layer in layers]
         table = self._table(number, layers)
         rule = RULES[group["rule"]]
         past = self._past_norms(weights) if group["gradient_norm"] == "past" else None
 
-        def denominator(norm: Tensor, curvature: Tensor) -> Tensor:
-            return rule(norm if past is None else past, curvature)
+        def denominator(norm: Tensor) -> Tensor:
+            used = norm if past is None else past
+            return rule(table, used, lambda: table.distance(weights, self._references(layers)))
 
         norm, g = fine_grained_step(
             table, weights, [directions[w] for w in weights], group["lr"], denominator
         )
+        if self.stabilize_every and self.steps % self.stabilize_every == 0:
+            table.nearest_(weights)
         parts = zip(layers, norm.split(table.sizes), g.split(table.sizes), strict=True)
         for layer, layer_norm, layer_g in parts:
             self._last[layer.name] = (layer_norm, layer_g)
             _remember_norm(self.state[layer.weight], layer_norm)
+
+    def _references(self, layers: Sequence[POMLayer]) -> list[Tensor]:
+        found = [self.state[layer.weight].get("reference") for layer in layers]
+        known = [reference for reference in found if reference is not None]
+        if len(known) < len(found):
+            raise ValueError(
+                "rule='theorem2' needs a reference point: call set_reference_() at weights near "
+                "the minimum, or step with a closure, which takes the best weights so far."
+            )
+        return known
 
     def _past_norms(self, weights: Iterable[Tensor]) -> Tensor | None:
         """Running norms of all POMs; None at the first step of any of them."""
@@ -253,12 +402,33 @@ class FGSGD(Optimizer):
         like = layers[0].weight
         key = (self.adapter.version, like.device, like.dtype, *(layer.name for layer in layers))
         if number not in self._tables or self._tables[number][0] != key:
-            self._tables[number] = (key, PomTable(layers, like.detach()))
+            retraction = self.adapter.options["retraction"]
+            self._tables[number] = (key, PomTable(layers, like.detach(), retraction))
         return self._tables[number][1]
 
     def pom_statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """For each layer, the gradient norms R and denominators g of its POMs at the last step."""
         return dict(self._last)
+
+
+def _groups(adapter: POMAdapter, given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups given, and one each for the weights on POMs and the others that are left."""
+    groups = []
+    for group in given:
+        members = group["params"]
+        members = [members] if isinstance(members, Tensor) else list(members)
+        groups.append({**group, "params": members})
+    taken = {id(p) for group in groups for p in group["params"]}
+    weights = [layer.weight for layer in adapter.layers.values()]
+    known = {id(p) for p in weights} | taken
+    on_poms = [p for p in weights if id(p) not in taken]
+    others = [p for p in adapter.model.parameters() if p.requires_grad and id(p) not in known]
+    return [*groups, *({"params": members} for members in (on_poms, others) if members)]
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """Violation of the constraints beyond which a weight was not put there by steps."""
+    return float(1e4 * torch.finfo(dtype).eps)
 
 
 def _remember_norm(state: dict[str, Any], norm: Tensor) -> None:

@@ -7,14 +7,20 @@ standard deviation of input channel c.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["FeatureSpread", "geometric_scaling", "radii"]
+__all__ = ["FeatureSpread", "geometric_scaling", "map_sizes", "radii", "remove_hooks"]
 
 #: Weight of the newest batch in the running spread, as in BatchNorm.
 MOMENTUM = 0.1
+
+#: Values of a channel in one batch from which its spread is estimated, at least.
+ENOUGH = 1024
 
 
 def geometric_scaling(fan_in: int, fan_out: int) -> float:
@@ -51,27 +57,112 @@ class FeatureSpread:
     """Running standard deviation of each input channel of a layer.
 
     A forward pre-hook, at work in training mode only. It starts at 1, the
-    value of the first epoch in Algorithm 1.
+    value of the first epoch in Algorithm 1. Where a batch has plenty of values for
+    each channel, samples spread evenly over the batch stand for all.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The layer; of ``nn.MultiheadAttention`` the inputs query, key and value.
+    parameter : str
+        Name of the weight that is applied to the features.
+    channels : int
+        Number of input channels.
     """
 
-    def __init__(self, module: nn.Module, channels: int) -> None:
+    def __init__(self, module: nn.Module, parameter: str, channels: int) -> None:
         self.value = torch.ones(channels)
-        self._channel_axis = 1 if isinstance(module, nn.Conv2d) else -1
-        self._handle: RemovableHandle = module.register_forward_pre_hook(self._observe)
+        # Axes of a batch of a convolution's inputs; 0 for layers with the channels last.
+        self._axes = len(module.kernel_size) + 2 if isinstance(module, _ConvNd) else 0
+        self._inputs = _INPUTS.get(parameter, ("input",))
+        self._handle: RemovableHandle = module.register_forward_pre_hook(
+            self._observe, with_kwargs=True
+        )
 
     @torch.no_grad()
-    def _observe(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _observe(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not module.training:
             return
-        features = inputs[0].detach().float()
-        if features.dim() == 3 and self._channel_axis == 1:
-            features = features[None]  # a convolution's unbatched input
-        others = [a for a in range(features.dim()) if a != self._channel_axis % features.dim()]
-        if features.numel() < 2 * len(self.value):
-            return  # a single sample has no spread
-        spread = features.std(others, correction=0)
-        self.value = self.value.to(spread.device).lerp_(spread, MOMENTUM)
+        features = [self._pick(name, args, kwargs).detach() for name in self._inputs]
+        spreads = [self._spread(x) for x in features]
+        if any(spread is None for spread in spreads):
+            return
+        spread = torch.cat([s for s in spreads if s is not None])
+        if self.value.device != spread.device:
+            self.value = self.value.to(spread.device)
+        self.value.lerp_(spread, MOMENTUM)
+
+    @staticmethod
+    def _pick(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        position = _POSITIONS[name]
+        value = args[position] if position < len(args) else kwargs[name]
+        assert isinstance(value, Tensor)
+        return value
+
+    def _spread(self, features: Tensor) -> Tensor | None:
+        """Spread of each channel; None of a single sample, which has none."""
+        if not self._axes:
+            samples = features.flatten(0, -2) if features.dim() > 1 else features[None]
+            samples = samples[:: max(1, len(samples) // ENOUGH)]
+            return samples.float().std(0, correction=0) if len(samples) > 1 else None
+        # An unbatched input of a convolution has one axis less.
+        batch = features if features.dim() == self._axes else features[None]
+        values = batch[0, 0].numel()
+        keep = min(len(batch), max(8, -(-ENOUGH // values)))
+        batch = batch[:: len(batch) // keep]
+        if len(batch) * values < 2:
+            return None
+        return batch.float().std((0, *range(2, batch.dim())), correction=0)
 
     def remove(self) -> None:
         """Take the hook off the module."""
         self._handle.remove()
+
+
+def remove_hooks(module: nn.Module) -> None:
+    """Take all hooks of :class:`FeatureSpread` off a module, those of copies too."""
+    for key, hook in list(module._forward_pre_hooks.items()):
+        if isinstance(getattr(hook, "__self__", None), FeatureSpread):
+            del module._forward_pre_hooks[key]
+            module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+#: Features that a weight of attention is applied to.
+_INPUTS = {
+    "in_proj_weight": ("query", "key", "value"),
+    "q_proj_weight": ("query",),
+    "k_proj_weight": ("key",),
+    "v_proj_weight": ("value",),
+}
+
+#: Places of the features among a module's positional arguments.
+_POSITIONS = {"input": 0, "query": 0, "key": 1, "value": 2}
+
+
+def map_sizes(model: nn.Module, example: Any) -> dict[nn.Module, int]:
+    """Sizes H x W of the output maps of a model's convolutions, on an example input.
+
+    Parameters
+    ----------
+    model : nn.Module
+        It runs once, in evaluation mode.
+    example : Tensor or tuple of Tensor
+        Its input.
+    """
+    sizes: dict[nn.Module, int] = {}
+
+    def note(module: nn.Module, _: Any, output: Tensor) -> None:
+        assert isinstance(module, _ConvNd)
+        axes = len(module.kernel_size)
+        sizes[module] = int(output.shape[-axes:].numel())
+
+    handles = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, _ConvNd)]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(*(example if isinstance(example, tuple) else (example,)))
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    return sizes

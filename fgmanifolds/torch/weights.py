@@ -1,7 +1,9 @@
 """How a layer's weight is seen as components: kernels, or blocks of a matrix.
 
-A convolution of shape D x C x A x B holds D C kernels of shape A x B. A linear
-layer or a 1 x 1 convolution holds a D x C matrix, cut into blocks. Either is
+A convolution of shape D x C x A x B holds D C kernels of shape A x B; those of
+one dimension are A x 1, those of three A x (B E). Transposed convolutions are
+stored C x D. A linear layer or a 1 x 1 convolution holds a D x C matrix, cut into
+blocks; the packed projections of attention are three of them. Every component is
 oriented tall, so that Stiefel manifolds exist for it.
 """
 
@@ -14,13 +16,70 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from fgmanifolds.torch.weight_sets import Block, block_sets, kernel_sets
 
-__all__ = ["SUPPORTED", "ComponentBatch", "WeightView", "view_weight"]
+__all__ = ["ComponentBatch", "Grid", "WeightView", "grid_of", "view_weight"]
 
-#: Layers whose weights can lie on POMs.
-SUPPORTED = (nn.Conv2d, nn.Linear)
+
+@dataclass(frozen=True)
+class Grid:
+    """A weight as a grid of kernels: how its axes are to be read.
+
+    Attributes
+    ----------
+    outputs, inputs : int
+        D and C / groups; D / groups and C if `transposed`.
+    kernel : (int, int)
+        Shape A x B of a kernel as stored; (1, 1) for matrices.
+    groups : int
+        Groups of a convolution, or parts of a packed matrix.
+    transposed : bool
+        Whether inputs come first in storage.
+    channels : int
+        Number of input channels whose spread is measured.
+    parts : tuple of str
+        Names of the groups of a packed matrix.
+    """
+
+    outputs: int
+    inputs: int
+    kernel: tuple[int, int]
+    groups: int
+    transposed: bool
+    channels: int
+    parts: tuple[str, ...] = ()
+
+
+def grid_of(module: nn.Module, weight: Tensor) -> Grid:
+    """Read the axes of a layer's weight.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A convolution, transposed or not, a linear layer, an embedding or
+        ``nn.MultiheadAttention``.
+    weight : Tensor
+        One of its parameters.
+    """
+    if isinstance(module, nn.MultiheadAttention):
+        rows, width = weight.shape
+        packed = weight is module.in_proj_weight
+        parts = ("query", "key", "value") if packed else ()
+        groups = len(parts) or 1
+        return Grid(rows, width, (1, 1), groups, False, groups * width, parts)
+    if isinstance(module, nn.Embedding):
+        symbols, width = weight.shape
+        return Grid(width, symbols, (1, 1), 1, True, symbols)
+    if isinstance(module, nn.Linear):
+        outputs, inputs = weight.shape
+        return Grid(outputs, inputs, (1, 1), 1, False, inputs)
+    assert isinstance(module, _ConvNd)
+    first, second, height, *rest = weight.shape
+    outputs, inputs = (second, first) if module.transposed else (first, second)
+    kernel = (height, int(np.prod(rest, dtype=int)))
+    return Grid(outputs, inputs, kernel, module.groups, module.transposed, module.in_channels)
 
 
 @dataclass
@@ -75,6 +134,8 @@ class WeightView:
         For each POM, the channels it belongs to.
     fan_in, fan_out : int
         b and b-hat of eq. (2) with the Glorot reading: A B C and A B D.
+    outputs : int
+        Number D of output channels.
     channels : int
         Number of input channels of the layer.
     reads : (int tensor, int tensor)
@@ -87,6 +148,7 @@ class WeightView:
     labels: list[str]
     fan_in: int
     fan_out: int
+    outputs: int
     channels: int
     reads: tuple[Tensor, Tensor]
 
@@ -106,95 +168,112 @@ def _tensor(values: object) -> Tensor:
 
 
 def _view_kernels(
-    module: nn.Conv2d, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
+    grid: Grid, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
 ) -> WeightView:
-    outputs, inputs, height, width = module.weight.shape
+    outputs, inputs = grid.outputs, grid.inputs
+    area = grid.kernel[0] * grid.kernel[1]
     sets = kernel_sets((outputs, inputs), scheme, manifolds, rng, pom)
     members = torch.arange(outputs * inputs)
-    shape = (max(height, width), min(height, width))
-    batch = ComponentBatch(shape, members, None, (height, width))
-    group = np.arange(outputs) // (outputs // module.groups)
-    channel = group[:, None] * inputs + np.arange(inputs)
+    shape = (max(grid.kernel), min(grid.kernel))
+    if grid.transposed:
+        channel = np.broadcast_to(np.arange(inputs), (outputs, inputs))
+    else:
+        group = np.arange(outputs) // (outputs // grid.groups)
+        channel = group[:, None] * inputs + np.arange(inputs)
+
+    def stored(values: NDArray[np.int64]) -> Tensor:
+        return _tensor((values.T if grid.transposed else values).ravel())
+
     return WeightView(
-        batches=[batch],
-        manifold=_tensor(sets.manifold.ravel()),
-        pom=_tensor(sets.pom.ravel()),
+        batches=[ComponentBatch(shape, members, None, grid.kernel)],
+        manifold=stored(sets.manifold),
+        pom=stored(sets.pom),
         labels=sets.labels,
-        fan_in=height * width * inputs,
-        fan_out=height * width * outputs,
-        channels=module.in_channels,
-        reads=(members, _tensor(channel.ravel())),
+        fan_in=area * (inputs // grid.groups if grid.transposed else inputs),
+        fan_out=area * (outputs * grid.groups if grid.transposed else outputs),
+        outputs=outputs * grid.groups if grid.transposed else outputs,
+        channels=grid.channels,
+        reads=(members, stored(channel)),
     )
 
 
-def _matrix_blocks(
-    size: tuple[int, int], groups: int, scheme: str, manifolds: int, rng: np.random.Generator
-) -> list[tuple[Block, int]]:
-    """Blocks of each group's matrix, with the group's number; outputs count over all groups."""
-    outputs, inputs = size
-    per_group = outputs // groups
-    blocks = []
-    for group in range(groups):
-        for block in block_sets((per_group, inputs), scheme, manifolds, rng):
-            label = f"group {group}, {block.label}" if groups > 1 else block.label
-            shifted = Block(block.outputs + group * per_group, block.inputs, block.manifold, label)
-            blocks.append((shifted, group))
-    return blocks
+@dataclass(frozen=True)
+class _Placed:
+    """A block with the positions of its entries in the flattened weight, inputs x outputs."""
+
+    block: Block
+    positions: NDArray[np.int64]
+    channels: NDArray[np.int64]
+    label: str
 
 
-def _tall_positions(block: Block, row_length: int) -> NDArray[np.int64]:
-    """Positions of a block's entries in the flattened D x C weight, as a tall matrix."""
-    positions = block.inputs[:, None] + row_length * block.outputs[None, :]
-    return positions if positions.shape[0] >= positions.shape[1] else positions.T
+def _placed_blocks(
+    grid: Grid, scheme: str, manifolds: int, rng: np.random.Generator
+) -> list[_Placed]:
+    """Cut each group's matrix into blocks."""
+    # The axis that the groups split is the first in storage, whichever it is.
+    outputs = grid.outputs if grid.transposed else grid.outputs // grid.groups
+    inputs = grid.inputs // grid.groups if grid.transposed else grid.inputs
+    placed = []
+    for group in range(grid.groups):
+        name = grid.parts[group] if grid.parts else f"group {group}"
+        for block in block_sets((outputs, inputs), scheme, manifolds, rng):
+            rows, columns = block.outputs[None, :], block.inputs[:, None]
+            if grid.transposed:
+                positions = (columns + group * inputs) * outputs + rows
+            else:
+                positions = (rows + group * outputs) * inputs + columns
+            label = f"{name}, {block.label}" if grid.groups > 1 else block.label
+            placed.append(_Placed(block, positions, block.inputs + group * inputs, label))
+    return placed
 
 
 def _batches_of(positions: Sequence[NDArray[np.int64]]) -> list[ComponentBatch]:
+    tall = [p if p.shape[0] >= p.shape[1] else p.T for p in positions]
     by_shape: dict[tuple[int, int], list[int]] = {}
-    for number, entries in enumerate(positions):
+    for number, entries in enumerate(tall):
         by_shape.setdefault((entries.shape[0], entries.shape[1]), []).append(number)
     return [
-        ComponentBatch(shape, _tensor(members), _tensor([positions[i] for i in members]), shape)
+        ComponentBatch(shape, _tensor(members), _tensor([tall[i] for i in members]), shape)
         for shape, members in by_shape.items()
     ]
 
 
 def _view_matrix(
-    module: nn.Conv2d | nn.Linear, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
+    grid: Grid, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
 ) -> WeightView:
-    outputs, inputs = module.weight.shape[:2]
-    groups = module.groups if isinstance(module, nn.Conv2d) else 1
-    blocks = _matrix_blocks((outputs, inputs), groups, scheme, manifolds, rng)
-    owner = np.array([block.manifold for block, _ in blocks])
+    placed = _placed_blocks(grid, scheme, manifolds, rng)
+    owner = np.array([one.block.manifold for one in placed])
     if pom == "set":
-        numbers, labels = np.arange(len(blocks)), [block.label for block, _ in blocks]
+        numbers, labels = np.arange(len(placed)), [one.label for one in placed]
     else:
         used, numbers = np.unique(owner, return_inverse=True)
         labels = ["all blocks of one manifold"] * len(used)
-    reader = np.concatenate([np.full(len(b.inputs), i) for i, (b, _) in enumerate(blocks)])
-    channel = np.concatenate([b.inputs + group * inputs for b, group in blocks])
+    reader = np.concatenate([np.full(len(one.channels), i) for i, one in enumerate(placed)])
+    outputs = grid.outputs * grid.groups if grid.transposed else grid.outputs
     return WeightView(
-        batches=_batches_of([_tall_positions(block, inputs) for block, _ in blocks]),
+        batches=_batches_of([one.positions for one in placed]),
         manifold=_tensor(owner),
         pom=_tensor(numbers),
         labels=labels,
-        fan_in=inputs,
-        fan_out=outputs,
-        channels=inputs * groups,
-        reads=(_tensor(reader), _tensor(channel)),
+        fan_in=grid.inputs // grid.groups if grid.transposed else grid.inputs,
+        fan_out=outputs // len(grid.parts) if grid.parts else outputs,
+        outputs=outputs,
+        channels=grid.channels,
+        reads=(_tensor(reader), _tensor(np.concatenate([one.channels for one in placed]))),
     )
 
 
 def view_weight(
-    module: nn.Conv2d | nn.Linear, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
+    grid: Grid, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
 ) -> WeightView:
-    """See the weight of `module` as components, and draw their sets.
+    """See a weight as components, and draw their sets.
 
     Parameters
     ----------
-    module : nn.Conv2d or nn.Linear
+    grid : Grid
     scheme, manifolds, pom, rng
         As :func:`fgmanifolds.torch.weight_sets.kernel_sets`.
     """
-    if isinstance(module, nn.Conv2d) and module.weight.shape[2:] != (1, 1):
-        return _view_kernels(module, scheme, manifolds, pom, rng)
-    return _view_matrix(module, scheme, manifolds, pom, rng)
+    view = _view_matrix if grid.kernel == (1, 1) else _view_kernels
+    return view(grid, scheme, manifolds, pom, rng)
