@@ -1,6 +1,7 @@
 """Train torch models on products of weight manifolds."""
 
 from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.networks import distances, interpolate
 from fgmanifolds.torch.optim import FGSGD
 
-__all__ = ["FGSGD", "POMAdapter"]
+__all__ = ["FGSGD", "POMAdapter", "distances", "interpolate"]

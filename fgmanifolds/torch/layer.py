@@ -55,7 +55,7 @@ class POMLayer:
     options: LayerOptions
     map_size: int | None = None
     spread: FeatureSpread | None = None
-    radius: Tensor = field(init=False)
+    radius: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check_dimensions()
