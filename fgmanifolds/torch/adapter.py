@@ -293,7 +293,7 @@ class POMAdapter:
                 "pom": layer.view.pom,
                 "map_size": layer.map_size,
                 "radius": layer.radius.clone(),
-                "spread": None if layer.spread is None else layer.spread.value.clone(),
+                "spread": None if layer.spread is None else layer.spread.state_dict(),
             }
         return {"options": copy.deepcopy(self.options), "layers": layers}
 
@@ -311,7 +311,7 @@ class POMAdapter:
             stored = state["layers"][name]
             layer.radius = stored["radius"].clone().cpu()
             if layer.spread is not None:
-                layer.spread.value = stored["spread"].clone().to(layer.weight.device)
+                layer.spread.load_state_dict(stored["spread"], layer.weight.device)
         self.version += 1
 
     def check_state(self, state: Mapping[str, Any]) -> None:

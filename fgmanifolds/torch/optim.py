@@ -64,7 +64,8 @@ class FGSGD(Optimizer):
         rounding adds up, and never for the others; 0: never.
     check_every : int
         Number of steps between checks that weights are on their manifolds, the
-        first of them before the first step; 0: never.
+        first of them before the first step; weights that were written to since the last
+        step are checked at once. 0: never.
     skip_nonfinite : bool
         Whether a step whose gradients hold nan or inf is left out, rather than
         refused. Either way nothing is changed by it.
@@ -145,6 +146,7 @@ class FGSGD(Optimizer):
         """Forget what follows from the state of the adapter."""
         self._tables: dict[int, tuple[tuple[Any, ...], PomTable]] = {}
         self._last: dict[str, tuple[Tensor, Tensor]] = {}
+        self._written: list[tuple[int, int]] = []
         self._radii = {name: layer.radius for name, layer in self.adapter.layers.items()}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -230,13 +232,13 @@ class FGSGD(Optimizer):
                 loss = closure()
             self._keep_best(loss)
         if self.capturable or self._gradients_are_finite():
-            check = self.check_every > 0 and self.steps % self.check_every == 0
-            if check and not self.capturable:
+            if self._checks_are_due():
                 self._check_weights()
             self._follow_radii()
             self.steps += 1
             for number, group in enumerate(self.param_groups):
                 self._step_group(number, group)
+            self._written = self._versions()
         return loss
 
     def _keep_best(self, loss: Any) -> None:
@@ -261,6 +263,16 @@ class FGSGD(Optimizer):
             f"the gradient of {', '.join(bad)} has nan or inf entries; nothing was updated. "
             "Set skip_nonfinite=True to leave such steps out."
         )
+
+    def _versions(self) -> list[tuple[int, int]]:
+        """What changes when somebody writes to a weight on POMs, or puts another in its place."""
+        weights = [layer.weight for layer in self.adapter.layers.values()]
+        return [(weight.data_ptr(), weight._version) for weight in weights]
+
+    def _checks_are_due(self) -> bool:
+        if self.capturable or self.check_every == 0:
+            return False
+        return self.steps % self.check_every == 0 or self._written != self._versions()
 
     def _check_weights(self) -> None:
         for number, group in enumerate(self.param_groups):

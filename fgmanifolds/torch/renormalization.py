@@ -7,6 +7,7 @@ standard deviation of input channel c.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,8 +20,14 @@ __all__ = ["FeatureSpread", "geometric_scaling", "map_sizes", "radii", "remove_h
 #: Weight of the newest batch in the running spread, as in BatchNorm.
 MOMENTUM = 0.1
 
+#: Every second batch is looked at.
+EVERY = 2
+
 #: Values of a channel in one batch from which its spread is estimated, at least.
 ENOUGH = 1024
+
+#: Values of a channel that are taken from one sample, at least, where it has as many.
+PER_SAMPLE = 128
 
 
 def geometric_scaling(fan_in: int, fan_out: int) -> float:
@@ -68,10 +75,18 @@ class FeatureSpread:
         Name of the weight that is applied to the features.
     channels : int
         Number of input channels.
+
+    Attributes
+    ----------
+    value : Tensor of shape [channels]
+        The running standard deviation.
+    batches : int
+        Number of batches that came in.
     """
 
     def __init__(self, module: nn.Module, parameter: str, channels: int) -> None:
         self.value = torch.ones(channels)
+        self.batches = 0
         # Axes of a batch of a convolution's inputs; 0 for layers with the channels last.
         self._axes = len(module.kernel_size) + 2 if isinstance(module, _ConvNd) else 0
         self._inputs = _INPUTS.get(parameter, ("input",))
@@ -83,6 +98,9 @@ class FeatureSpread:
     def _observe(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not module.training:
             return
+        self.batches += 1
+        if (self.batches - 1) % EVERY:
+            return
         features = [self._pick(name, args, kwargs).detach() for name in self._inputs]
         spreads = [self._spread(x) for x in features]
         if any(spread is None for spread in spreads):
@@ -90,7 +108,7 @@ class FeatureSpread:
         spread = torch.cat([s for s in spreads if s is not None])
         if self.value.device != spread.device:
             self.value = self.value.to(spread.device)
-        self.value.lerp_(spread, MOMENTUM)
+        self.value.lerp_(spread, MOMENTUM if self.batches == 1 else 1 - (1 - MOMENTUM) ** EVERY)
 
     @staticmethod
     def _pick(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -104,19 +122,40 @@ class FeatureSpread:
         if not self._axes:
             samples = features.flatten(0, -2) if features.dim() > 1 else features[None]
             samples = samples[:: max(1, len(samples) // ENOUGH)]
-            return samples.float().std(0, correction=0) if len(samples) > 1 else None
+            return _standard_deviation(samples.float().mT) if len(samples) > 1 else None
         # An unbatched input of a convolution has one axis less.
         batch = features if features.dim() == self._axes else features[None]
-        values = batch[0, 0].numel()
-        keep = min(len(batch), max(8, -(-ENOUGH // values)))
-        batch = batch[:: len(batch) // keep]
-        if len(batch) * values < 2:
+        batch = _thinned(batch)
+        if batch[:, 0].numel() < 2:
             return None
-        return batch.float().std((0, *range(2, batch.dim())), correction=0)
+        return _standard_deviation(batch.float().transpose(0, 1).flatten(1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running spread and the number of batches."""
+        return {"value": self.value.clone(), "batches": self.batches}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from a state."""
+        self.value, self.batches = state["value"].clone().to(device), state["batches"]
 
     def remove(self) -> None:
         """Take the hook off the module."""
         self._handle.remove()
+
+
+def _standard_deviation(rows: Tensor) -> Tensor:
+    """Of each row, in two passes; several times faster than ``torch.std`` on small tensors."""
+    return (rows - rows.mean(1, keepdim=True)).square_().mean(1).sqrt_()
+
+
+def _thinned(batch: Tensor) -> Tensor:
+    """Samples spread evenly over a batch and over its maps, enough of them for a spread."""
+    axes = batch.dim() - 2
+    stride = max(1, int((batch[0, 0].numel() / PER_SAMPLE) ** (1 / axes)))
+    every = slice(None, None, stride)
+    batch = batch[(slice(None), slice(None), *[every] * axes)]
+    keep = min(len(batch), -(-ENOUGH // batch[0, 0].numel()))
+    return batch[:: len(batch) // keep]
 
 
 def remove_hooks(module: nn.Module) -> None:

@@ -187,7 +187,7 @@ def test_spreads_of_large_batches_are_near_those_of_all_samples():
     x = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     net(x)
     found = (adapter.layers["0"].spread.value - 0.9) / 0.1
-    torch.testing.assert_close(found, x.std((0, 2, 3), correction=0), rtol=0.05, atol=0)
+    torch.testing.assert_close(found, x.std((0, 2, 3), correction=0), rtol=0.1, atol=0)
 
 
 def test_detach_and_export_leave_nothing_behind():
