@@ -10,7 +10,7 @@ import torch
 from fgmanifolds.data import DATASETS
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
-from fgmanifolds.torch.fine_grained import RULES
+from fgmanifolds.torch.bounds import RULES
 from fgmanifolds.torch.optim import GRADIENT_NORMS
 from fgmanifolds.torch.weight_sets import SCHEMES
 from fgmanifolds.validation import check_choice, check_choices, check_integer, check_number

@@ -13,50 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fgmanifolds.solver import step_size
 from fgmanifolds.torch import kernels, unrolled
+from fgmanifolds.torch.bounds import PomBounds
 from fgmanifolds.torch.kernels import Masks
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.weights import ComponentBatch
 
-#: Gives the distance of each POM to a reference point.
-Distance = Callable[[], Tensor]
+__all__ = ["PomTable", "fine_grained_step"]
 
-__all__ = ["RULES", "PomTable", "fine_grained_step"]
-
-
-def _plain(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
-    return torch.ones_like(norm)
-
-
-def _corollary2(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
-    return step_size.corollary2(norm, table.curvature)
-
-
-def _global(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
-    return step_size.global_bound(norm, table.point_norm, table.negative_curvature)
-
-
-def _theorem2(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
-    return step_size.theorem2(norm, distance(), table.negative_curvature)
-
-
-def _paper(table: PomTable, norm: Tensor, distance: Distance) -> Tensor:
-    """Eq. (5) as printed, with the distance 1 / c of Corollary 2."""
-    curved = table.curvature > 0
-    curvature = table.curvature + (~curved).to(norm)
-    printed = step_size.paper(norm, 1 / curvature, curvature)
-    return torch.where(curved, printed, torch.ones_like(norm))
-
-
-#: Denominators of the step by name; None stands for a plain step, g = 1.
-RULES: dict[str | None, Callable[[PomTable, Tensor, Distance], Tensor]] = {
-    "corollary2": _corollary2,
-    "global": _global,
-    "theorem2": _theorem2,
-    "paper": _paper,
-    None: _plain,
-}
 
 #: Matrices of up to this many columns and entries are unrolled.
 UNROLLED_COLUMNS, UNROLLED_ENTRIES = 8, 64
@@ -84,23 +48,12 @@ class Bucket:
             batch.write_(tensors[position], part)
 
 
-class PomTable:
-    """What a step needs to know of some layers' POMs, on one device and in one type.
-
-    Attributes
-    ----------
-    curvature, negative_curvature, point_norm : tensors of shape [POMs]
-        Tight upper bound of the sectional curvature, minus the lower one, and
-        Frobenius norm of the curved components.
-    """
+class PomTable(PomBounds):
+    """What a step needs to know of some layers' POMs, on one device and in one type."""
 
     def __init__(self, layers: Sequence[POMLayer], like: Tensor, retraction: str = "qr") -> None:
         self.retraction = retraction
-        self.sizes = [layer.view.n_poms for layer in layers]
-        bounds = [layer.pom_bounds() for layer in layers]
-        self.curvature, self.negative_curvature, self.point_norm = (
-            torch.cat(parts).to(like) for parts in zip(*bounds, strict=True)
-        )
+        super().__init__(layers, like)
         offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
         by_shape: dict[tuple[int, int], list[tuple[int, ComponentBatch]]] = {}
         for position, layer in enumerate(layers):

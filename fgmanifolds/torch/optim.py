@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch.optim import Optimizer
 
 from fgmanifolds.solver.step_size import GRADIENT_NORMS, NORM_MOMENTUM
 from fgmanifolds.torch.adapter import POMAdapter
-from fgmanifolds.torch.fine_grained import RULES, PomTable, fine_grained_step
+from fgmanifolds.torch.bounds import RULES, PomBounds
+from fgmanifolds.torch.fine_grained import PomTable, fine_grained_step
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.native import NativeBuildError, NativeTable, available, can_take
 from fgmanifolds.validation import check_choice, check_integer, check_number
 
 __all__ = ["FGSGD", "GRADIENT_NORMS", "MOMENTUM_SPACES"]
@@ -72,6 +75,11 @@ class FGSGD(Optimizer):
     foreach : bool or None
         Whether the Euclidean part of the step uses torch's foreach functions;
         None: yes.
+    native : bool or None
+        Whether small float32 kernels on the CPU go through a C++ function, which is
+        compiled where it is first used (a second, kept in the user's cache). None: if
+        there is a C++ compiler. The other weights, and all with momentum on tangent spaces,
+        ``rule="theorem2"`` or another retraction than "qr", take the way through torch.
     capturable : bool
         Whether steps may be captured in a CUDA graph. Nothing waits for the device
         then: gradients and weights are not checked.
@@ -108,6 +116,7 @@ class FGSGD(Optimizer):
         check_every: int = 100,
         skip_nonfinite: bool = False,
         foreach: bool | None = None,
+        native: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
@@ -125,6 +134,7 @@ class FGSGD(Optimizer):
         self.adapter = adapter
         self.stabilize_every, self.check_every = stabilize_every, check_every
         self.skip_nonfinite, self.capturable = skip_nonfinite, capturable
+        self.native = self._checked_native(native)
         self.skipped_steps = self.steps = 0
         self._best_loss = math.inf
         self._reset()
@@ -142,9 +152,15 @@ class FGSGD(Optimizer):
         }
         super().__init__(_groups(adapter, params), defaults)
 
+    def _checked_native(self, native: bool | None) -> bool:
+        if native and not available():
+            raise ValueError("native=True needs a C++ compiler: set CXX, or install c++.")
+        return available() if native is None else native
+
     def _reset(self) -> None:
         """Forget what follows from the state of the adapter."""
         self._tables: dict[int, tuple[tuple[Any, ...], PomTable]] = {}
+        self._native_tables: dict[int, tuple[tuple[Any, ...], NativeTable]] = {}
         self._last: dict[str, tuple[Tensor, Tensor]] = {}
         self._written: list[tuple[int, int]] = []
         self._radii = {name: layer.radius for name, layer in self.adapter.layers.items()}
@@ -190,7 +206,14 @@ class FGSGD(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deepcopy; torch's leaves out what is not its own."""
-        names = ("adapter", "stabilize_every", "check_every", "skip_nonfinite", "capturable")
+        names = (
+            "adapter",
+            "stabilize_every",
+            "check_every",
+            "skip_nonfinite",
+            "capturable",
+            "native",
+        )
         own = (*names, "skipped_steps", "steps", "_best_loss")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
@@ -311,6 +334,10 @@ class FGSGD(Optimizer):
 
     def _step_group(self, number: int, group: dict[str, Any]) -> None:
         params = [p for p in group["params"] if p.grad is not None]
+        natively = self._native_layers(params, group)
+        if natively and self._step_natively(number, group, natively):
+            done = {id(layer.weight) for layer in natively}
+            params = [p for p in params if id(p) not in done]
         if not params:
             return
         layers = self._layers_of(params)
@@ -322,6 +349,50 @@ class FGSGD(Optimizer):
         _add(plain, [directions[p] for p in plain], group["foreach"], alpha=-group["lr"])
         if layers:
             self._step_poms(number, group, layers, directions)
+
+    def _native_layers(self, params: list[Tensor], group: dict[str, Any]) -> list[POMLayer]:
+        plain = group["momentum_space"] == "ambient" and group["rule"] != "theorem2"
+        if not (self.native and plain and self.adapter.options["retraction"] == "qr"):
+            return []
+        return [
+            layer
+            for layer in self._layers_of(params)
+            if can_take(layer, self.state[layer.weight].get("momentum_buffer"))
+        ]
+
+    def _step_natively(self, number: int, group: dict[str, Any], layers: list[POMLayer]) -> bool:
+        """Step by the C++ function; False, with a warning, if it cannot be compiled."""
+        try:
+            table = self._native_table(number, layers)
+        except NativeBuildError as error:
+            warnings.warn(f"native=True is given up: {error}", RuntimeWarning, stacklevel=3)
+            self.native = False
+            return False
+        states = [self.state[layer.weight] for layer in layers]
+        fresh = ["momentum_buffer" not in state for state in states]
+        buffers: list[Tensor | None] = [None] * len(layers)
+        if group["momentum"] != 0:
+            for state, layer in zip(states, layers, strict=True):
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.empty_like(layer.weight)
+            buffers = [state["momentum_buffer"] for state in states]
+        past = None
+        if group["gradient_norm"] == "past":
+            past = self._past_norms(layer.weight for layer in layers)
+        if past is None:
+            past = table.run(buffers, fresh, torch.zeros_like(table.curvature), group, write=False)
+        g = RULES[group["rule"]](table, past, _no_distance)
+        norm = table.run(buffers, fresh, -group["lr"] / g, group, write=True)
+        self._remember(layers, table, norm, g)
+        if self.stabilize_every and self.steps % self.stabilize_every == 0:
+            self._table(number, layers).nearest_([layer.weight for layer in layers])
+        return True
+
+    def _native_table(self, number: int, layers: list[POMLayer]) -> NativeTable:
+        key = (self.adapter.version, torch.get_num_threads(), *(layer.name for layer in layers))
+        if number not in self._native_tables or self._native_tables[number][0] != key:
+            self._native_tables[number] = (key, NativeTable(layers))
+        return self._native_tables[number][1]
 
     def _layers_of(self, params: Iterable[Tensor]) -> list[POMLayer]:
         by_weight = {id(layer.weight): layer for layer in self.adapter.layers.values()}
@@ -388,6 +459,10 @@ class FGSGD(Optimizer):
         )
         if self.stabilize_every and self.steps % self.stabilize_every == 0:
             table.nearest_(weights)
+        self._remember(layers, table, norm, g)
+
+    def _remember(self, layers: list[POMLayer], table: PomBounds, norm: Tensor, g: Tensor) -> None:
+        """Keep norms for the next step, and what :meth:`pom_statistics` shows."""
         parts = zip(layers, norm.split(table.sizes), g.split(table.sizes), strict=True)
         for layer, layer_norm, layer_g in parts:
             self._last[layer.name] = (layer_norm, layer_g)
@@ -436,6 +511,10 @@ def _groups(adapter: POMAdapter, given: Sequence[dict[str, Any]]) -> list[dict[s
     on_poms = [p for p in weights if id(p) not in taken]
     others = [p for p in adapter.model.parameters() if p.requires_grad and id(p) not in known]
     return [*groups, *({"params": members} for members in (on_poms, others) if members)]
+
+
+def _no_distance() -> Tensor:
+    raise AssertionError("a rule that needs distances goes through torch")
 
 
 def _tolerance(dtype: torch.dtype) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 from fgmanifolds.solver.poms import Poms
 from fgmanifolds.solver.step_size import corollary2
 from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.torch.fine_grained import RULES
+from fgmanifolds.torch.bounds import RULES
 
 CURVED = ("sphere", "oblique", "stiefel")
 

@@ -1,0 +1,197 @@
+// One step of FG-SGD on all kernels of shape ROWS x COLUMNS, on the CPU.
+//
+// Kernels are handled LANES at a time, entry by entry: every line works on vectors of
+// one entry of LANES kernels, whatever their manifolds, which are chosen by masks. The
+// formulas are those of fgmanifolds/torch/unrolled.py, which this file is tested against.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#ifndef LANES
+#define LANES 16
+#endif
+#define ENTRIES (ROWS * COLUMNS)
+
+typedef float Vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t Int __attribute__((vector_size(4 * LANES)));
+
+struct Layer {
+    float *weight, *buffer;
+    const float *gradient;
+    const uint8_t *kind;   // 0 Euclidean, 1 sphere, 2 oblique, 3 Stiefel
+    const float *radius;   // of each kernel
+    const int32_t *pom;    // of each kernel, counted over all layers
+    int64_t kernels;
+    int64_t fresh;         // 1: the buffer holds nothing yet
+};
+
+struct Options {
+    float momentum, dampening, decay, sign;
+    int32_t nesterov, write;
+};
+
+static inline Vec splat(float x) {
+    Vec v;
+    for (int l = 0; l < LANES; ++l) v[l] = x;
+    return v;
+}
+
+static inline Vec root(Vec x) {
+    alignas(64) float v[LANES];
+    std::memcpy(v, &x, sizeof(v));
+    for (int l = 0; l < LANES; ++l) v[l] = std::sqrt(v[l]);
+    std::memcpy(&x, v, sizeof(v));
+    return x;
+}
+
+static inline Vec pick(Int mask, Vec a, Vec b) { return mask ? a : b; }
+
+static inline int at(int row, int column) {
+#ifdef WIDE
+    return column * ROWS + row;
+#else
+    return row * COLUMNS + column;
+#endif
+}
+
+// Sixteen kernels, one after the other in memory, to planes of one entry each, and back.
+template <bool FULL>
+static inline void load(Vec *out, const float *from, int count) {
+    alignas(64) float entries[ENTRIES][LANES];
+    if (!FULL) std::memset(entries, 0, sizeof(entries));
+    const int n = FULL ? LANES : count;
+#pragma GCC unroll 16
+    for (int l = 0; l < n; ++l)
+#pragma GCC unroll 9
+        for (int e = 0; e < ENTRIES; ++e) entries[e][l] = from[l * ENTRIES + e];
+    std::memcpy(out, entries, sizeof(entries));
+}
+
+template <bool FULL>
+static inline void store(float *to, const Vec *in, int count) {
+    alignas(64) float entries[ENTRIES][LANES];
+    std::memcpy(entries, in, sizeof(entries));
+    const int n = FULL ? LANES : count;
+#pragma GCC unroll 16
+    for (int l = 0; l < n; ++l)
+#pragma GCC unroll 9
+        for (int e = 0; e < ENTRIES; ++e) to[l * ENTRIES + e] = entries[e][l];
+}
+
+// Subtract from m its normal part at the unit points w: m - w N(w^T m).
+static inline void project(const Vec *w, Vec *m, Int sphere, Int oblique, Int stiefel) {
+    Vec z[COLUMNS][COLUMNS], zero = splat(0.0f), trace = zero;
+    for (int b = 0; b < COLUMNS; ++b)
+        for (int c = 0; c < COLUMNS; ++c) {
+            Vec sum = zero;
+            for (int a = 0; a < ROWS; ++a) sum += w[at(a, b)] * m[at(a, c)];
+            z[b][c] = sum;
+        }
+    for (int b = 0; b < COLUMNS; ++b) trace += z[b][b];
+    Vec normal[COLUMNS][COLUMNS];
+    for (int b = 0; b < COLUMNS; ++b) {
+        normal[b][b] = pick(sphere, trace, pick(oblique | stiefel, z[b][b], zero));
+        for (int c = 0; c < b; ++c)
+            normal[b][c] = normal[c][b] = pick(stiefel, 0.5f * (z[b][c] + z[c][b]), zero);
+    }
+    for (int a = 0; a < ROWS; ++a)
+        for (int c = 0; c < COLUMNS; ++c)
+            for (int b = 0; b < COLUMNS; ++b) m[at(a, c)] -= w[at(a, b)] * normal[b][c];
+}
+
+// One pass of masked Gram-Schmidt: normalise as a whole, by columns, or orthonormalise.
+static inline void normalise(Vec *x, Int sphere, Int oblique, Int stiefel) {
+    Vec zero = splat(0.0f), one = splat(1.0f), tiny = splat(1e-38f), whole = zero;
+    for (int e = 0; e < ENTRIES; ++e) whole += x[e] * x[e];
+    for (int b = 0; b < COLUMNS; ++b) {
+        for (int c = 0; c < b; ++c) {
+            Vec overlap = zero;
+            for (int a = 0; a < ROWS; ++a) overlap += x[at(a, c)] * x[at(a, b)];
+            overlap = pick(stiefel, overlap, zero);
+            for (int a = 0; a < ROWS; ++a) x[at(a, b)] -= overlap * x[at(a, c)];
+        }
+        Vec own = zero;
+        for (int a = 0; a < ROWS; ++a) own += x[at(a, b)] * x[at(a, b)];
+        Vec square = pick(sphere, whole, pick(oblique | stiefel, own, one));
+        square = pick(square > tiny, square, tiny);
+        Vec scale = one / root(square);
+        for (int a = 0; a < ROWS; ++a) x[at(a, b)] *= scale;
+    }
+}
+
+template <bool FULL>
+static inline void block(const Layer &layer, const Options &o, const float *factor, double *sums,
+                  int64_t start, int count) {
+    Vec w[ENTRIES], m[ENTRIES], t[ENTRIES], old[ENTRIES];
+    Vec radius = splat(1.0f), step = splat(0.0f);
+    Int kind = {};
+    {
+        alignas(64) float r[LANES], f[LANES];
+        alignas(64) int32_t k[LANES];
+        const int n = FULL ? LANES : count;
+        for (int l = 0; l < LANES; ++l) r[l] = 1.0f, f[l] = 0.0f, k[l] = 0;
+        for (int l = 0; l < n; ++l) {
+            r[l] = layer.radius[start + l];
+            k[l] = layer.kind[start + l];
+            f[l] = factor[layer.pom[start + l]];
+        }
+        std::memcpy(&radius, r, sizeof(r));
+        std::memcpy(&step, f, sizeof(f));
+        std::memcpy(&kind, k, sizeof(k));
+    }
+    const Int sphere = kind == 1, oblique = kind == 2, stiefel = kind == 3;
+    const int64_t offset = start * ENTRIES;
+    load<FULL>(w, layer.weight + offset, count);
+    load<FULL>(m, layer.gradient + offset, count);
+    for (int e = 0; e < ENTRIES; ++e) m[e] = o.sign * m[e] + o.decay * w[e];
+    if (o.momentum != 0.0f) {
+        if (layer.fresh) {
+            std::memcpy(old, m, sizeof(m));
+        } else {
+            load<FULL>(old, layer.buffer + offset, count);
+            for (int e = 0; e < ENTRIES; ++e)
+                old[e] = o.momentum * old[e] + (1.0f - o.dampening) * m[e];
+        }
+        if (o.write) store<FULL>(layer.buffer + offset, old, count);
+        for (int e = 0; e < ENTRIES; ++e) m[e] = o.nesterov ? m[e] + o.momentum * old[e] : old[e];
+    }
+    const Vec inverse = 1.0f / radius;
+    for (int e = 0; e < ENTRIES; ++e) w[e] *= inverse;
+    project(w, m, sphere, oblique, stiefel);
+    Vec square = splat(0.0f);
+    for (int e = 0; e < ENTRIES; ++e) square += m[e] * m[e];
+    for (int l = 0; l < count; ++l) sums[layer.pom[start + l]] += square[l];
+    if (!o.write) return;
+    step *= inverse;
+    for (int e = 0; e < ENTRIES; ++e) w[e] += step * m[e];
+    normalise(w, sphere, oblique, stiefel);
+    normalise(w, sphere, oblique, stiefel);
+    for (int e = 0; e < ENTRIES; ++e) w[e] *= radius;
+    store<FULL>(layer.weight + offset, w, count);
+}
+
+// Project, sum squared norms over POMs, and, if asked to write, move and retract.
+// sums: threads x poms, zeroed by the caller.
+extern "C" void fgsgd_step(const Layer *layers, int32_t n, const Options *options,
+                           const float *factor, double *sums, int64_t poms, int32_t threads) {
+#pragma omp parallel num_threads(threads)
+    {
+#ifdef _OPENMP
+        double *own = sums + poms * omp_get_thread_num();
+#else
+        double *own = sums;
+#endif
+        for (int i = 0; i < n; ++i) {
+            const int64_t blocks = (layers[i].kernels + LANES - 1) / LANES;
+#pragma omp for schedule(static) nowait
+            for (int64_t b = 0; b < blocks; ++b) {
+                const int64_t start = b * LANES, left = layers[i].kernels - start;
+                if (left < LANES) block<false>(layers[i], *options, factor, own, start, left);
+                else block<true>(layers[i], *options, factor, own, start, LANES);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+"""Call the C++ step on the weights of some layers."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fgmanifolds.torch.bounds import PomBounds
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.native.build import load
+
+__all__ = ["NativeTable", "can_take"]
+
+#: Kernels of up to this many entries and columns are unrolled by the compiler.
+ENTRIES, COLUMNS = 64, 8
+
+#: Numbers of the manifolds in step.cpp.
+KINDS = {"euclidean": 0, "sphere": 1, "oblique": 2, "stiefel": 3}
+
+
+class _Layer(ctypes.Structure):
+    """As in step.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("weight", "buffer", "gradient")),
+        *((name, ctypes.c_void_p) for name in ("kind", "radius", "pom")),
+        ("kernels", ctypes.c_int64),
+        ("fresh", ctypes.c_int64),
+    ]
+
+
+class _Options(ctypes.Structure):
+    """As in step.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_float) for name in ("momentum", "dampening", "decay", "sign")),
+        ("nesterov", ctypes.c_int32),
+        ("write", ctypes.c_int32),
+    ]
+
+
+def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
+    """Whether the C++ step can take a layer: small kernels, float32, on the CPU, contiguous."""
+    weight, batches = layer.weight, layer.view.batches
+    if len(batches) != 1 or batches[0].positions is not None:
+        return False
+    rows, columns = batches[0].shape
+    small = rows * columns <= ENTRIES and columns <= COLUMNS
+    return small and all(_plain(x) for x in (weight, weight.grad, buffer) if x is not None)
+
+
+def _plain(tensor: Tensor) -> bool:
+    on_cpu = tensor.device.type == "cpu" and tensor.layout == torch.strided
+    return on_cpu and tensor.dtype == torch.float32 and tensor.is_contiguous()
+
+
+class NativeTable(PomBounds):
+    """What the C++ step needs to know of some layers; counterpart of ``PomTable``.
+
+    Raises
+    ------
+    NativeBuildError
+        If the step cannot be compiled for the shape of a layer's kernels.
+    """
+
+    def __init__(self, layers: Sequence[POMLayer]) -> None:
+        super().__init__(layers, torch.empty(0, dtype=torch.float32))
+        offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
+        self._parts = [_Part(layer, offsets[i]) for i, layer in enumerate(layers)]
+        self._poms = sum(self.sizes)
+        by_code: dict[tuple[int, int, bool], list[int]] = {}
+        for position, layer in enumerate(layers):
+            (batch,) = layer.view.batches
+            code = (*batch.shape, batch.kernel != batch.shape)
+            by_code.setdefault(code, []).append(position)
+        self._codes = [(load(*code), members) for code, members in by_code.items()]
+        self._threads = torch.get_num_threads()
+        self._sums = torch.empty(self._threads, self._poms, dtype=torch.float64)
+
+    def run(
+        self,
+        buffers: Sequence[Tensor | None],
+        fresh: Sequence[bool],
+        factor: Tensor,
+        options: Mapping[str, Any],
+        *,
+        write: bool,
+    ) -> Tensor:
+        """Project the directions and, if asked to write, move and retract the weights.
+
+        Parameters
+        ----------
+        buffers : sequence of Tensor or None
+            Momenta of the layers, updated in place; None without momentum.
+        fresh : sequence of bool
+            Whether a buffer holds nothing yet.
+        factor : Tensor of shape [POMs]
+            The step -r(t) / g of each POM.
+        options : mapping
+            Parameter group with momentum, dampening, weight decay, nesterov and maximize.
+        write : bool
+
+        Returns
+        -------
+        Tensor of shape [POMs]
+            Norms of the projected directions.
+        """
+        settings = _Options(
+            float(options["momentum"]),
+            float(options["dampening"]),
+            float(options["weight_decay"]),
+            -1.0 if options["maximize"] else 1.0,
+            int(bool(options["nesterov"])),
+            int(write),
+        )
+        factor = factor.to(torch.float32).contiguous()
+        self._sums.zero_()
+        for library, members in self._codes:
+            rows = (_Layer * len(members))(
+                *(self._parts[i].row(buffers[i], fresh[i]) for i in members)
+            )
+            library.fgsgd_step(
+                rows,
+                ctypes.c_int32(len(members)),
+                ctypes.byref(settings),
+                ctypes.c_void_p(factor.data_ptr()),
+                ctypes.c_void_p(self._sums.data_ptr()),
+                ctypes.c_int64(self._poms),
+                ctypes.c_int32(self._threads),
+            )
+        if write:
+            weights = [part.layer.weight for part in self._parts]
+            torch.autograd.graph.increment_version(
+                [*weights, *(buffer for buffer in buffers if buffer is not None)]
+            )
+        return self._sums.sum(0).sqrt().float()
+
+
+class _Part:
+    """One layer's kinds, radii and POMs, as step.cpp reads them."""
+
+    def __init__(self, layer: POMLayer, offset: int) -> None:
+        self.layer = layer
+        kinds = torch.tensor([KINDS[name] for name in layer.manifolds], dtype=torch.uint8)
+        self._kind = kinds[layer.view.manifold].contiguous()
+        self._radius = layer.radius.float().contiguous()
+        self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
+
+    def row(self, buffer: Tensor | None, fresh: bool) -> _Layer:
+        weight = self.layer.weight
+        assert weight.grad is not None
+        return _Layer(
+            weight.data_ptr(),
+            None if buffer is None else buffer.data_ptr(),
+            weight.grad.data_ptr(),
+            self._kind.data_ptr(),
+            self._radius.data_ptr(),
+            self._pom.data_ptr(),
+            len(self._pom),
+            int(fresh),
+        )
