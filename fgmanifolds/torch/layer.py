@@ -82,8 +82,8 @@ class POMLayer:
     @property
     def weight(self) -> nn.Parameter:
         """The layer's weight parameter."""
-        weight = getattr(self.module, self.parameter)
-        assert isinstance(weight, nn.Parameter)
+        weight = self.module._parameters[self.parameter]
+        assert weight is not None
         return weight
 
     @property

@@ -273,19 +273,30 @@ class FGSGD(Optimizer):
 
     def _gradients_are_finite(self) -> bool:
         params = [p for g in self.param_groups for p in g["params"] if p.grad is not None]
-        if not params:
-            return True
-        norms = torch._foreach_norm([p.grad for p in params], torch.inf)
-        if bool(torch.stack([norm.to(norms[0]) for norm in norms]).isfinite().all()):
+        if not params or self._are_finite(params):
             return True
         if self.skip_nonfinite:
             self.skipped_steps += 1
             return False
-        bad = [self._name_of(p) for p, n in zip(params, norms, strict=True) if not n.isfinite()]
+        bad = [self._name_of(p) for p in params if p.grad is not None and not _is_finite(p.grad)]
         raise ValueError(
             f"the gradient of {', '.join(bad)} has nan or inf entries; nothing was updated. "
             "Set skip_nonfinite=True to leave such steps out."
         )
+
+    def _are_finite(self, params: list[Tensor]) -> bool:
+        done: set[int] = set()
+        for number, group in enumerate(self.param_groups):
+            layers, table = self._native_part(number, group)
+            if table is not None:
+                if not table.gradients_are_finite():
+                    return False
+                done.update(id(layer.weight) for layer in layers)
+        others = [p.grad for p in params if p.grad is not None and id(p) not in done]
+        if not others:
+            return True
+        norms = torch._foreach_norm(others, torch.inf)
+        return bool(torch.stack([norm.to(norms[0]) for norm in norms]).isfinite().all())
 
     def _versions(self) -> list[tuple[int, int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place."""
@@ -334,8 +345,9 @@ class FGSGD(Optimizer):
 
     def _step_group(self, number: int, group: dict[str, Any]) -> None:
         params = [p for p in group["params"] if p.grad is not None]
-        natively = self._native_layers(params, group)
-        if natively and self._step_natively(number, group, natively):
+        natively, table = self._native_part(number, group)
+        if table is not None:
+            self._step_natively(number, group, natively, table)
             done = {id(layer.weight) for layer in natively}
             params = [p for p in params if id(p) not in done]
         if not params:
@@ -350,24 +362,33 @@ class FGSGD(Optimizer):
         if layers:
             self._step_poms(number, group, layers, directions)
 
-    def _native_layers(self, params: list[Tensor], group: dict[str, Any]) -> list[POMLayer]:
+    def _native_part(
+        self, number: int, group: dict[str, Any]
+    ) -> tuple[list[POMLayer], NativeTable | None]:
+        """The layers of a group that the C++ function takes, with their table."""
         plain = group["momentum_space"] == "ambient" and group["rule"] != "theorem2"
         if not (self.native and plain and self.adapter.options["retraction"] == "qr"):
-            return []
-        return [
+            return [], None
+        layers = [
             layer
-            for layer in self._layers_of(params)
+            for layer in self._layers_of(p for p in group["params"] if p.grad is not None)
             if can_take(layer, self.state[layer.weight].get("momentum_buffer"))
         ]
+        if not layers:
+            return [], None
+        key = (self.adapter.version, torch.get_num_threads(), *(layer.name for layer in layers))
+        if number not in self._native_tables or self._native_tables[number][0] != key:
+            try:
+                self._native_tables[number] = (key, NativeTable(layers))
+            except NativeBuildError as error:
+                warnings.warn(f"native=True is given up: {error}", RuntimeWarning, stacklevel=4)
+                self.native = False
+                return [], None
+        return layers, self._native_tables[number][1]
 
-    def _step_natively(self, number: int, group: dict[str, Any], layers: list[POMLayer]) -> bool:
-        """Step by the C++ function; False, with a warning, if it cannot be compiled."""
-        try:
-            table = self._native_table(number, layers)
-        except NativeBuildError as error:
-            warnings.warn(f"native=True is given up: {error}", RuntimeWarning, stacklevel=3)
-            self.native = False
-            return False
+    def _step_natively(
+        self, number: int, group: dict[str, Any], layers: list[POMLayer], table: NativeTable
+    ) -> None:
         states = [self.state[layer.weight] for layer in layers]
         fresh = ["momentum_buffer" not in state for state in states]
         buffers: list[Tensor | None] = [None] * len(layers)
@@ -386,17 +407,11 @@ class FGSGD(Optimizer):
         self._remember(layers, table, norm, g)
         if self.stabilize_every and self.steps % self.stabilize_every == 0:
             self._table(number, layers).nearest_([layer.weight for layer in layers])
-        return True
-
-    def _native_table(self, number: int, layers: list[POMLayer]) -> NativeTable:
-        key = (self.adapter.version, torch.get_num_threads(), *(layer.name for layer in layers))
-        if number not in self._native_tables or self._native_tables[number][0] != key:
-            self._native_tables[number] = (key, NativeTable(layers))
-        return self._native_tables[number][1]
 
     def _layers_of(self, params: Iterable[Tensor]) -> list[POMLayer]:
         by_weight = {id(layer.weight): layer for layer in self.adapter.layers.values()}
-        return [by_weight[id(p)] for p in params if id(p) in by_weight]
+        found = (by_weight.get(id(p)) for p in params)
+        return [layer for layer in found if layer is not None]
 
     def _carry_momenta(self, table: PomTable, layers: list[POMLayer]) -> None:
         """Project momenta on the tangent spaces at the present weights."""
@@ -463,10 +478,16 @@ class FGSGD(Optimizer):
 
     def _remember(self, layers: list[POMLayer], table: PomBounds, norm: Tensor, g: Tensor) -> None:
         """Keep norms for the next step, and what :meth:`pom_statistics` shows."""
-        parts = zip(layers, norm.split(table.sizes), g.split(table.sizes), strict=True)
-        for layer, layer_norm, layer_g in parts:
-            self._last[layer.name] = (layer_norm, layer_g)
-            _remember_norm(self.state[layer.weight], layer_norm)
+        norms = norm.split(table.sizes)
+        parts = zip(layers, norms, g.split(table.sizes), strict=True)
+        self._last.update({layer.name: (own, own_g) for layer, own, own_g in parts})
+        states = [self.state[layer.weight] for layer in layers]
+        known = [i for i, state in enumerate(states) if "gradient_norm" in state]
+        if known:
+            running = [states[i]["gradient_norm"] for i in known]
+            torch._foreach_lerp_(running, [norms[i] for i in known], 1 - NORM_MOMENTUM)
+        for state, own in zip(states, norms, strict=True):
+            state.setdefault("gradient_norm", own.clone())
 
     def _references(self, layers: Sequence[POMLayer]) -> list[Tensor]:
         found = [self.state[layer.weight].get("reference") for layer in layers]
@@ -517,16 +538,13 @@ def _no_distance() -> Tensor:
     raise AssertionError("a rule that needs distances goes through torch")
 
 
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
+
+
 def _tolerance(dtype: torch.dtype) -> float:
     """Violation of the constraints beyond which a weight was not put there by steps."""
     return float(1e4 * torch.finfo(dtype).eps)
-
-
-def _remember_norm(state: dict[str, Any], norm: Tensor) -> None:
-    if "gradient_norm" in state:
-        state["gradient_norm"].lerp_(norm, 1 - NORM_MOMENTUM)
-    else:
-        state["gradient_norm"] = norm.clone()
 
 
 def _add(

@@ -173,6 +173,23 @@ static inline void block(const Layer &layer, const Options &o, const float *fact
     store<FULL>(layer.weight + offset, w, count);
 }
 
+// Whether all gradients are finite: no exponent is all ones.
+extern "C" int32_t fgsgd_finite(const Layer *layers, int32_t n, int32_t threads) {
+    int32_t broken = 0;
+#pragma omp parallel num_threads(threads) reduction(| : broken)
+    for (int i = 0; i < n; ++i) {
+        const int64_t numbers = layers[i].kernels * ENTRIES;
+        const float *from = layers[i].gradient;
+#pragma omp for schedule(static) nowait
+        for (int64_t j = 0; j < numbers; ++j) {
+            int32_t bits;
+            std::memcpy(&bits, from + j, sizeof(bits));
+            broken |= (bits & 0x7f800000) == 0x7f800000;
+        }
+    }
+    return !broken;
+}
+
 // Project, sum squared norms over POMs, and, if asked to write, move and retract.
 // sums: threads x poms, zeroed by the caller.
 extern "C" void fgsgd_step(const Layer *layers, int32_t n, const Options *options,

@@ -77,9 +77,25 @@ class NativeTable(PomBounds):
             (batch,) = layer.view.batches
             code = (*batch.shape, batch.kernel != batch.shape)
             by_code.setdefault(code, []).append(position)
-        self._codes = [(load(*code), members) for code, members in by_code.items()]
+        self._codes = [
+            (
+                load(*code),
+                members,
+                (_Layer * len(members))(*(self._parts[i].row() for i in members)),
+            )
+            for code, members in by_code.items()
+        ]
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, self._poms, dtype=torch.float64)
+
+    def gradients_are_finite(self) -> bool:
+        """Whether no gradient holds nan or inf."""
+        for library, members, rows in self._codes:
+            for row, i in zip(rows, members, strict=True):
+                row.gradient = _gradient(self._parts[i].layer).data_ptr()
+            if not library.fgsgd_finite(rows, len(members), self._threads):
+                return False
+        return True
 
     def run(
         self,
@@ -119,10 +135,13 @@ class NativeTable(PomBounds):
         )
         factor = factor.to(torch.float32).contiguous()
         self._sums.zero_()
-        for library, members in self._codes:
-            rows = (_Layer * len(members))(
-                *(self._parts[i].row(buffers[i], fresh[i]) for i in members)
-            )
+        for library, members, rows in self._codes:
+            for row, i in zip(rows, members, strict=True):
+                layer, buffer = self._parts[i].layer, buffers[i]
+                row.weight = layer.weight.data_ptr()
+                row.gradient = _gradient(layer).data_ptr()
+                row.buffer = None if buffer is None else buffer.data_ptr()
+                row.fresh = fresh[i]
             library.fgsgd_step(
                 rows,
                 ctypes.c_int32(len(members)),
@@ -150,16 +169,16 @@ class _Part:
         self._radius = layer.radius.float().contiguous()
         self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
 
-    def row(self, buffer: Tensor | None, fresh: bool) -> _Layer:
-        weight = self.layer.weight
-        assert weight.grad is not None
+    def row(self) -> _Layer:
         return _Layer(
-            weight.data_ptr(),
-            None if buffer is None else buffer.data_ptr(),
-            weight.grad.data_ptr(),
-            self._kind.data_ptr(),
-            self._radius.data_ptr(),
-            self._pom.data_ptr(),
-            len(self._pom),
-            int(fresh),
+            kind=self._kind.data_ptr(),
+            radius=self._radius.data_ptr(),
+            pom=self._pom.data_ptr(),
+            kernels=len(self._pom),
         )
+
+
+def _gradient(layer: POMLayer) -> Tensor:
+    gradient = layer.weight.grad
+    assert gradient is not None
+    return gradient
