@@ -82,10 +82,14 @@ def pogo_optimizers(
     kernels = [module.weight for module in convolutions]
     known = {id(weight) for weight in kernels}
     others = [p for p in model.parameters() if id(p) not in known]
-    return [
-        PlainStatePOGO(kernels, base.SGD(momentum=momentum), lr, flatten_fn=_as_matrices),
-        torch.optim.SGD(others, lr, momentum, weight_decay=weight_decay, foreach=True),
+    optimizers: list[Optimizer] = [
+        PlainStatePOGO(kernels, base.SGD(momentum=momentum), lr, flatten_fn=_as_matrices)
     ]
+    if others:
+        optimizers.append(
+            torch.optim.SGD(others, lr, momentum, weight_decay=weight_decay, foreach=True)
+        )
+    return optimizers
 
 
 def _as_matrices(weight: Tensor) -> Tensor:
