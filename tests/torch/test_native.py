@@ -2,6 +2,7 @@
 
 import copy
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -127,6 +128,15 @@ def test_versions_count_so_that_autograd_notices():
     steps(net, gradients_of(net, 1, 0), True, lr=0.1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_the_process_keeps_its_floating_point_mode():
+    """Libraries linked with -ffast-math make all numbers below 1e-38 zero, for everyone."""
+    code = (
+        "import numpy as np; from fgmanifolds.torch.native import load; load(3, 3, False);"
+        "assert np.float32(1e-40) * np.float32(1.0) > 0; assert np.float64(1e-310) / 2 > 0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_failures_to_compile_are_told_and_training_goes_on(monkeypatch, tmp_path):

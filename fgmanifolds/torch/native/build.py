@@ -17,7 +17,12 @@ import torch
 
 __all__ = ["NativeBuildError", "available", "load"]
 
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-std=c++17")
+#: Not -ffast-math: a library that is linked with it makes the whole process flush subnormal
+#: numbers to zero as soon as it is loaded.
+FLAGS = (
+    *("-O3", "-march=native", "-std=c++17"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
+)
 
 
 class NativeBuildError(RuntimeError):
