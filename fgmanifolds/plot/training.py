@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -65,6 +66,24 @@ def _panel(ax: Axes, history: pd.DataFrame, columns: Sequence[str], log: bool) -
     ax.legend(frameon=False, fontsize="small")
 
 
+def _colors(count: int) -> list[tuple[float, ...]]:
+    """Colours that differ for up to 20 methods."""
+    name = "tab10" if count <= 10 else "tab20"
+    return [tuple(color) for color in colormaps[name].colors]  # type: ignore[attr-defined]
+
+
+def _figure_with_legend(height: float, entries: int) -> Figure:
+    """Room for a legend of three columns below the axes."""
+    return Figure(figsize=(9, height + 0.25 * -(-entries // 3)), layout="constrained")
+
+
+def _legend_below(figure: Figure, ax: Axes) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    )
+
+
 def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """Plot validation loss and error of several methods: mean over seeds, band from min to max.
 
@@ -73,9 +92,10 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
     histories : mapping of str to sequence of DataFrame
         For each method, the metrics of its runs.
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = _figure_with_legend(3.4, len(histories))
     loss, error = figure.subplots(1, 2)
     for ax, column in ((loss, "validation_loss"), (error, "validation_error")):
+        ax.set_prop_cycle(color=_colors(len(histories)))
         for label, runs in histories.items():
             values = np.stack([run[column].to_numpy() for run in runs])
             epochs = runs[0]["epoch"]
@@ -88,7 +108,7 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
         ax.grid(alpha=0.3)
     loss.set_ylabel("cross-entropy")
     error.set_ylabel("percent")
-    loss.legend(frameon=False, fontsize="small")
+    _legend_below(figure, loss)
     return figure
 
 
@@ -114,10 +134,11 @@ def bound_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
         Upper row: from the norms of whole layers; lower row: from products over groups,
         as in the paper. Means over the runs; epochs without a margin are left out.
     """
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    figure = _figure_with_legend(5.2, len(histories))
     axes = figure.subplots(2, 3, sharex=True)
     for row, (norms, label) in enumerate((("layers", "from layers"), ("groups", "from groups"))):
         for ax, (name, title) in zip(axes[row], _BOUNDS.items(), strict=True):
+            ax.set_prop_cycle(color=_colors(len(histories)))
             for method, runs in histories.items():
                 values = np.stack([run[f"bound_{norms}_{name}"].to_numpy() for run in runs])
                 ax.plot(runs[0]["epoch"], values.mean(0), label=method)
@@ -127,8 +148,7 @@ def bound_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
             else:
                 ax.set_xlabel("epoch")
         axes[row, 0].set_ylabel(f"log10 of the bound,\n{label}")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    _legend_below(figure, axes[0, 0])
     return figure
 
 
