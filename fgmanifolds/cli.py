@@ -74,6 +74,7 @@ Epochs = Annotated[int, typer.Option(help="Number of epochs.")]
 BatchSize = Annotated[int, typer.Option(help="Images in a minibatch.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights, sets and order of images.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Amp = Annotated[bool, typer.Option("--amp", help="Train under bfloat16 autocast.")]
 
 
 def _show_version(value: bool) -> None:
@@ -107,6 +108,7 @@ def train(
         "runs/train"
     ),
     device: Device = "cpu",
+    amp: Amp = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in OUT.")] = False,
 ) -> None:
@@ -126,6 +128,7 @@ def train(
             lr=lr,
             seed=seed,
             device=device,
+            amp=amp,
         )
         with _progress() as progress:
             task = progress.add_task(config.label, total=epochs)
@@ -175,6 +178,10 @@ def compare(
         "runs/compare"
     ),
     device: Device = "cpu",
+    amp: Amp = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the finished runs in OUT, go on with others.")
+    ] = False,
 ) -> None:
     """Compare SGD with FG-SGD, each at its best learning rate of the same grid.
 
@@ -188,7 +195,13 @@ def compare(
 
         check_choice("methods", methods, METHODS)
         base = TrainConfig(
-            data=data, model=model, epochs=epochs, batch_size=batch_size, seed=seed, device=device
+            data=data,
+            model=model,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            device=device,
+            amp=amp,
         )
         rows, grid = METHODS[methods](), lr or [0.02, 0.05, 0.1]
         first = seeds if lr_seeds is None else min(lr_seeds, seeds)
@@ -207,6 +220,7 @@ def compare(
                 seeds,
                 out,
                 lr_seeds=lr_seeds,
+                resume=resume,
                 on_run=on_run,
                 on_epoch=lambda row: progress.advance(task),
             )

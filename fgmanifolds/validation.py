@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable
 
-__all__ = ["check_choice", "check_choices", "check_integer", "check_number"]
+__all__ = ["check_bool", "check_choice", "check_choices", "check_integer", "check_number"]
 
 
 def check_choice(argument: str, value: object, allowed: Iterable[object]) -> None:
@@ -55,6 +55,12 @@ def check_number(
     inside = number > low if open_low else number >= low
     if not (math.isfinite(number) and inside and number <= high):
         raise ValueError(f"{argument}={value!r} must be finite and in {bracket}{low:g}, {high:g}].")
+
+
+def check_bool(argument: str, value: object) -> None:
+    """Raise ``ValueError`` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument}={value!r} must be True or False.")
 
 
 def check_integer(argument: str, value: int, *, low: int) -> None:

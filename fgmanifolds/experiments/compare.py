@@ -14,6 +14,7 @@ from scipy.stats import ttest_1samp
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.report import compare_report
 from fgmanifolds.experiments.run import (
+    CHECKPOINT,
     METRICS,
     REPORT,
     RESULT,
@@ -86,6 +87,7 @@ def compare(
     out: str | Path,
     *,
     lr_seeds: int | None = None,
+    resume: bool = False,
     on_run: Callable[[TrainConfig], None] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Comparison:
@@ -93,8 +95,7 @@ def compare(
 
     For each method the learning rate with the smallest mean validation error
     over the first `lr_seeds` seeds is chosen (ties: the smallest mean validation
-    loss). Only then are the networks of the chosen rate tested, once each. Runs in
-    `out` are replaced.
+    loss). Only then are the networks of the chosen rate tested, once each.
 
     Parameters
     ----------
@@ -108,8 +109,16 @@ def compare(
     out : path
     lr_seeds : int, optional
         Seeds that the learning rate is chosen with. Default: all of them.
+    resume : bool
+        Keep the runs in `out` that are finished, and go on from the checkpoints of
+        others, bit for bit. By default they are replaced.
     on_run, on_epoch : callable, optional
-        Called before each run and after each epoch.
+        Called before each run and after each epoch that is trained.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a run to resume has other options.
     """
     check_integer("seeds", seeds, low=1)
     for lr in lrs or [float("nan")]:
@@ -123,10 +132,13 @@ def compare(
             on_run(config)
         folder = _folder(out, config)
         try:
-            result = train(config, folder, overwrite=True, test=False, on_epoch=on_epoch)
+            go_on = resume and (folder / CHECKPOINT).exists()
+            result = train(
+                config, folder, resume=go_on, overwrite=True, test=False, on_epoch=on_epoch
+            )
         except FloatingPointError:
             return asdict(_diverged(config, folder))
-        return asdict(result)
+        return asdict(replace(result, test_error=None))
 
     grid = _configs(base, methods, dict.fromkeys(methods, lrs), range(first))
     runs = pd.DataFrame([run(config) for config in grid])

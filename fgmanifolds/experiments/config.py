@@ -13,7 +13,13 @@ from fgmanifolds.models import MODELS
 from fgmanifolds.torch.bounds import RULES
 from fgmanifolds.torch.optim import GRADIENT_NORMS
 from fgmanifolds.torch.weight_sets import SCHEMES
-from fgmanifolds.validation import check_choice, check_choices, check_integer, check_number
+from fgmanifolds.validation import (
+    check_bool,
+    check_choice,
+    check_choices,
+    check_integer,
+    check_number,
+)
 
 __all__ = ["OPTIMIZERS", "TrainConfig"]
 
@@ -47,6 +53,9 @@ class TrainConfig:
         Of the initial weights, the sets and the order of the images. The split
         of the data does not depend on it.
     device : str
+    amp : bool
+        Whether forward passes of training run under bfloat16 autocast; weights,
+        steps and evaluation stay in float32.
     """
 
     data: str = "digits"
@@ -64,6 +73,7 @@ class TrainConfig:
     weight_decay: float = 5e-4
     seed: int = 0
     device: str = "cpu"
+    amp: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -84,6 +94,7 @@ class TrainConfig:
         check_number("lr", self.lr, low=0, open_low=True)
         check_number("momentum", self.momentum, low=0, high=1)
         check_number("weight_decay", self.weight_decay, low=0)
+        check_bool("amp", self.amp)
         _check_device(self.device)
 
     @property

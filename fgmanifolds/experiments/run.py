@@ -167,7 +167,8 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
 def _finished_result(out: Path, trainer: Trainer) -> RunResult | None:
     if trainer.epoch < trainer.config.epochs or not (out / RESULT).exists():
         return None
-    return RunResult(**json.loads((out / RESULT).read_text()))
+    stored = json.loads((out / RESULT).read_text())
+    return RunResult(**{**stored, "folder": str(out)})
 
 
 def _result(trainer: Trainer, out: Path, test: bool) -> RunResult:

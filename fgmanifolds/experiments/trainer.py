@@ -135,8 +135,10 @@ class Trainer:
     def _step(self, images: Tensor, labels: Tensor, record: StepRecord) -> None:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        scores = self.model(images)
-        loss = F.cross_entropy(scores, labels)
+        kind = torch.device(self.config.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.config.amp):
+            scores = self.model(images)
+            loss = F.cross_entropy(scores, labels)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the training loss became {loss.item()} in epoch {self.epoch + 1}; "

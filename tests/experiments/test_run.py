@@ -130,6 +130,7 @@ def test_folders_are_guarded(tmp_path):
         ({"batch_size": 1}, "batch_size=1 must be an integer of at least 2"),
         ({"lr": 0.0}, r"lr=0.0 must be finite and in \(0"),
         ({"momentum": 1.5}, r"momentum=1.5 must be finite and in \[0, 1\]"),
+        ({"amp": 1}, "amp=1 must be True or False"),
         ({"device": "gpu"}, "device='gpu' is unknown"),
     ],
 )
@@ -159,6 +160,45 @@ def test_comparison_chooses_on_validation_and_tests_only_the_chosen(tmp_path):
     assert math.isnan(found.table.loc["SGD", "largest residual"])
     assert found.report.read_text().count("<svg") == 4
     assert (tmp_path / "runs.csv").exists()
+
+
+def test_a_stopped_comparison_goes_on_bit_for_bit(tmp_path):
+    base, methods, grid = replace(SHORT, epochs=2), [Method("sgd"), Method("fgsgd")], [0.01, 0.1]
+    whole = compare(base, methods, grid, 2, tmp_path / "whole", lr_seeds=1)
+    epochs = []
+
+    def stop(row):
+        epochs.append(row)
+        if len(epochs) == 5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        compare(base, methods, grid, 2, tmp_path / "parts", lr_seeds=1, on_epoch=stop)
+    parts = compare(
+        base, methods, grid, 2, tmp_path / "parts", lr_seeds=1, resume=True, on_epoch=epochs.append
+    )
+    assert len(epochs) == 2 * len(whole.runs)
+    measured = ["folder", "seconds_per_epoch"]
+    pd.testing.assert_frame_equal(
+        whole.runs.drop(columns=measured), parts.runs.drop(columns=measured)
+    )
+    again = compare(
+        base, methods, grid, 2, tmp_path / "parts", lr_seeds=1, resume=True, on_epoch=epochs.append
+    )
+    assert len(epochs) == 2 * len(whole.runs)
+    pd.testing.assert_frame_equal(again.runs, parts.runs)
+    with pytest.raises(ValueError, match="epochs=2, but epochs=3"):
+        compare(replace(base, epochs=3), methods, grid, 2, tmp_path / "parts", resume=True)
+
+
+def test_autocast_trains_float32_weights(tmp_path):
+    result = train(replace(SHORT, epochs=6, amp=True), tmp_path)
+    assert result.test_error < 10
+    assert result.residual < 1e-5
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert {v.dtype for k, v in state["model"].items() if k.endswith("weight")} == {torch.float32}
+    plain = train(replace(SHORT, epochs=6), tmp_path / "plain")
+    assert plain.validation_loss != result.validation_loss
 
 
 def test_ties_go_to_the_smaller_loss():
