@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "KINDS",
     "RETRACTIONS",
     "Masks",
     "chord_distance",
@@ -26,6 +27,10 @@ __all__ = [
 ]
 
 
+#: Names of the manifolds by number.
+KINDS = ("euclidean", "sphere", "oblique", "stiefel")
+
+
 class Masks(NamedTuple):
     """1.0 for the rows of a batch that lie on a manifold, else 0.0; each of shape [n]."""
 
@@ -34,15 +39,9 @@ class Masks(NamedTuple):
     stiefel: Tensor
 
     @classmethod
-    def of(cls, kinds: Tensor, names: tuple[str, ...], dtype: torch.dtype) -> Masks:
-        """Masks of rows whose manifolds are ``names[kinds]``."""
-
-        def mask(name: str) -> Tensor:
-            if name not in names:
-                return torch.zeros_like(kinds, dtype=dtype)
-            return (kinds == names.index(name)).to(dtype)
-
-        return cls(mask("sphere"), mask("oblique"), mask("stiefel"))
+    def of(cls, kinds: Tensor, dtype: torch.dtype) -> Masks:
+        """Masks of rows whose manifolds are ``KINDS[kinds]``."""
+        return cls(*((kinds == number).to(dtype) for number in range(1, len(KINDS))))
 
 
 def _normal_part(z: Tensor, masks: Masks) -> Tensor:

@@ -137,10 +137,15 @@ class POMLayer:
         for batch in self.view.batches:
             yield batch, batch.read(weight)
 
+    @property
+    def kinds(self) -> Tensor:
+        """Number of each component's manifold among ``kernels.KINDS``, shape [n]."""
+        numbers = [kernels.KINDS.index(name) for name in self.manifolds]
+        return torch.tensor(numbers, dtype=torch.uint8)[self.view.manifold]
+
     def masks(self, batch: ComponentBatch, like: Tensor) -> Masks:
         """Masks of the manifolds of a batch, on the device and in the type of `like`."""
-        kinds = self.view.manifold[batch.members].to(like.device)
-        return Masks.of(kinds, self.manifolds, like.dtype)
+        return Masks.of(self.kinds[batch.members].to(like.device), like.dtype)
 
     def scale(self, batch: ComponentBatch, like: Tensor) -> Tensor:
         """Radii of a batch in a form that broadcasts against its components."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 
 from fgmanifolds.solver.step_size import GRADIENT_NORMS, NORM_MOMENTUM
@@ -17,7 +18,7 @@ from fgmanifolds.torch.bounds import RULES, PomBounds
 from fgmanifolds.torch.fine_grained import PomTable, fine_grained_step
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.native import NativeBuildError, NativeTable, available, can_take
-from fgmanifolds.validation import check_choice, check_integer, check_number
+from fgmanifolds.validation import check_bool, check_choice, check_integer, check_number
 
 __all__ = ["FGSGD", "GRADIENT_NORMS", "MOMENTUM_SPACES"]
 
@@ -80,6 +81,10 @@ class FGSGD(Optimizer):
         compiled where it is first used (a second, kept in the user's cache). None: if
         there is a C++ compiler. The other weights, and all with momentum on tangent spaces,
         ``rule="theorem2"`` or another retraction than "qr", take the way through torch.
+    compile : bool
+        Whether small kernels go through ``torch.compile``, on any device, in place of the
+        C++ function. The first step takes seconds, and later ones with other radii or
+        learning rates are not compiled anew.
     capturable : bool
         Whether steps may be captured in a CUDA graph. Nothing waits for the device
         then: gradients and weights are not checked.
@@ -117,6 +122,7 @@ class FGSGD(Optimizer):
         skip_nonfinite: bool = False,
         foreach: bool | None = None,
         native: bool | None = None,
+        compile: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
@@ -134,7 +140,8 @@ class FGSGD(Optimizer):
         self.adapter = adapter
         self.stabilize_every, self.check_every = stabilize_every, check_every
         self.skip_nonfinite, self.capturable = skip_nonfinite, capturable
-        self.native = self._checked_native(native)
+        check_bool("compile", compile)
+        self.compile, self.native = compile, self._checked_native(native, compile)
         self.skipped_steps = self.steps = 0
         self._best_loss = math.inf
         self._reset()
@@ -152,10 +159,12 @@ class FGSGD(Optimizer):
         }
         super().__init__(_groups(adapter, params), defaults)
 
-    def _checked_native(self, native: bool | None) -> bool:
+    def _checked_native(self, native: bool | None, compile: bool) -> bool:
+        if native and compile:
+            raise ValueError("native=True and compile=True are two ways for the same kernels.")
         if native and not available():
             raise ValueError("native=True needs a C++ compiler: set CXX, or install c++.")
-        return available() if native is None else native
+        return available() and not compile if native is None else native
 
     def _reset(self) -> None:
         """Forget what follows from the state of the adapter."""
@@ -213,6 +222,7 @@ class FGSGD(Optimizer):
             "skip_nonfinite",
             "capturable",
             "native",
+            "compile",
         )
         own = (*names, "skipped_steps", "steps", "_best_loss")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
@@ -234,6 +244,7 @@ class FGSGD(Optimizer):
 
     # One step ---------------------------------------------------------------------
 
+    @_disable_dynamo
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step.
@@ -295,8 +306,11 @@ class FGSGD(Optimizer):
         others = [p.grad for p in params if p.grad is not None and id(p) not in done]
         if not others:
             return True
-        norms = torch._foreach_norm(others, torch.inf)
-        return bool(torch.stack([norm.to(norms[0]) for norm in norms]).isfinite().all())
+        # A sum with nan or inf in it is not finite. One that overflows is looked at again.
+        sums = [grad.sum() for grad in others]
+        if bool(torch.stack([one.to(sums[0]) for one in sums]).isfinite().all()):
+            return True
+        return all(_is_finite(grad) for grad in others)
 
     def _versions(self) -> list[tuple[int, int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place."""
@@ -466,11 +480,10 @@ class FGSGD(Optimizer):
         past = self._past_norms(weights) if group["gradient_norm"] == "past" else None
 
         def denominator(norm: Tensor) -> Tensor:
-            used = norm if past is None else past
-            return rule(table, used, lambda: table.distance(weights, self._references(layers)))
+            return rule(table, norm, lambda: table.distance(weights, self._references(layers)))
 
         norm, g = fine_grained_step(
-            table, weights, [directions[w] for w in weights], group["lr"], denominator
+            table, weights, [directions[w] for w in weights], group["lr"], past, denominator
         )
         if self.stabilize_every and self.steps % self.stabilize_every == 0:
             table.nearest_(weights)
@@ -511,7 +524,8 @@ class FGSGD(Optimizer):
         key = (self.adapter.version, like.device, like.dtype, *(layer.name for layer in layers))
         if number not in self._tables or self._tables[number][0] != key:
             retraction = self.adapter.options["retraction"]
-            self._tables[number] = (key, PomTable(layers, like.detach(), retraction))
+            table = PomTable(layers, like.detach(), retraction, compile=self.compile)
+            self._tables[number] = (key, table)
         return self._tables[number][1]
 
     def pom_statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -553,7 +567,10 @@ def _add(
     if not targets:
         return
     if foreach is None or foreach:
-        torch._foreach_add_(targets, torch._foreach_mul(values, alpha))
+        if isinstance(alpha, Tensor):
+            torch._foreach_add_(targets, torch._foreach_mul(values, alpha))
+        else:
+            torch._foreach_add_(targets, values, alpha=alpha)
         return
     for target, value in zip(targets, values, strict=True):
         target.add_(value * alpha)

@@ -119,6 +119,33 @@ class ComponentBatch:
         kernels = components if self.kernel == self.shape else components.mT
         weight.copy_(kernels.reshape(weight.shape))
 
+    # Entries as planes, by rows -------------------------------------------------
+
+    def rows(self, weight: Tensor) -> int:
+        """Number of rows that planes can be cut at: of the weight's first axis, or components."""
+        return len(weight) if self.positions is None else len(self.members)
+
+    def rows_of(self, weight: Tensor, rows: slice) -> Tensor:
+        """Some rows of `weight`: a view of its first axis, or ``[n, A, B]`` components."""
+        if self.positions is None:
+            return weight if rows == slice(0, len(weight)) else weight[rows]
+        return torch.take(weight, self.positions[rows].to(weight.device))
+
+    def write_rows_(self, weight: Tensor, rows: slice, values: Tensor) -> None:
+        """Store what :meth:`rows_of` gives."""
+        if self.positions is None:
+            self.rows_of(weight, rows).copy_(values)
+        else:
+            weight.put_(self.positions[rows].to(weight.device), values)
+
+    def planes_as_rows(self, planes: Tensor, weight: Tensor) -> Tensor:
+        """View planes ``[A, B, n]`` in the shape of :meth:`rows_of`."""
+        if self.positions is not None:
+            return planes.permute(2, 0, 1)
+        grid = planes.unflatten(2, (-1, weight.shape[1]))
+        order = (2, 3, 0, 1) if self.kernel == self.shape else (2, 3, 1, 0)
+        return grid.permute(order).reshape(-1, *weight.shape[1:])
+
 
 @dataclass
 class WeightView:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fgmanifolds import Oblique, Sphere, Stiefel
 from fgmanifolds.torch.kernels import (
+    KINDS,
     RETRACTIONS,
     Masks,
     chord_distance,
@@ -15,7 +16,6 @@ from fgmanifolds.torch.kernels import (
     violation,
 )
 
-KINDS = ("sphere", "oblique", "stiefel", "euclidean")
 SHAPES = [(3, 3), (5, 2), (4, 1), (6, 4)]
 seeds = st.integers(0, 2**31)
 
@@ -25,7 +25,8 @@ def setting(shape, seed, length=1.0):
     rng = np.random.default_rng(seed)
     points = [cls(*shape, k=3).random_point(rng) for cls in (Sphere, Oblique, Stiefel)]
     w = torch.from_numpy(np.concatenate([*points, rng.standard_normal((3, *shape))]))
-    masks = Masks.of(torch.arange(4).repeat_interleave(3), KINDS, torch.float64)
+    order = [KINDS.index(name) for name in ("sphere", "oblique", "stiefel", "euclidean")]
+    masks = Masks.of(torch.tensor(order).repeat_interleave(3), torch.float64)
     u = torch.from_numpy(rng.standard_normal(w.shape))
     v = project(w, u, masks)
     return w, length * v / torch.linalg.matrix_norm(v, keepdim=True).clamp(min=1e-12), masks

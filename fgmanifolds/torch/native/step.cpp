@@ -21,7 +21,7 @@ typedef int32_t Int __attribute__((vector_size(4 * LANES)));
 struct Layer {
     float *weight, *buffer;
     const float *gradient;
-    const uint8_t *kind;   // 0 Euclidean, 1 sphere, 2 oblique, 3 Stiefel
+    const uint8_t *kind;   // 0 Euclidean, 1 sphere, 2 oblique, 3 Stiefel: KINDS of kernels.py
     const float *radius;   // of each kernel
     const int32_t *pom;    // of each kernel, counted over all layers
     int64_t kernels;

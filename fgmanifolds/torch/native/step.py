@@ -18,9 +18,6 @@ __all__ = ["NativeTable", "can_take"]
 #: Kernels of up to this many entries and columns are unrolled by the compiler.
 ENTRIES, COLUMNS = 64, 8
 
-#: Numbers of the manifolds in step.cpp.
-KINDS = {"euclidean": 0, "sphere": 1, "oblique": 2, "stiefel": 3}
-
 
 class _Layer(ctypes.Structure):
     """As in step.cpp."""
@@ -164,8 +161,7 @@ class _Part:
 
     def __init__(self, layer: POMLayer, offset: int) -> None:
         self.layer = layer
-        kinds = torch.tensor([KINDS[name] for name in layer.manifolds], dtype=torch.uint8)
-        self._kind = kinds[layer.view.manifold].contiguous()
+        self._kind = layer.kinds
         self._radius = layer.radius.float().contiguous()
         self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
 
