@@ -25,6 +25,9 @@ __all__ = ["FGSGD", "GRADIENT_NORMS", "MOMENTUM_SPACES"]
 #: Where momentum may live.
 MOMENTUM_SPACES = ("ambient", "tangent")
 
+#: The layers of a group that the C++ function takes, with their table.
+NativePart = tuple[list[POMLayer], NativeTable | None]
+
 #: Retractions along which rounding adds up from step to step.
 DRIFTING = ("cayley", "exp")
 
@@ -265,13 +268,14 @@ class FGSGD(Optimizer):
             with torch.enable_grad():
                 loss = closure()
             self._keep_best(loss)
-        if self.capturable or self._gradients_are_finite():
+        parts = [self._native_part(i, group) for i, group in enumerate(self.param_groups)]
+        if self.capturable or self._gradients_are_finite(parts):
             if self._checks_are_due():
                 self._check_weights()
             self._follow_radii()
             self.steps += 1
-            for number, group in enumerate(self.param_groups):
-                self._step_group(number, group)
+            for number, (group, part) in enumerate(zip(self.param_groups, parts, strict=True)):
+                self._step_group(number, group, *part)
             self._written = self._versions()
         return loss
 
@@ -282,9 +286,9 @@ class FGSGD(Optimizer):
             self._best_loss = float(loss)
             self.set_reference_()
 
-    def _gradients_are_finite(self) -> bool:
+    def _gradients_are_finite(self, parts: Sequence[NativePart]) -> bool:
         params = [p for g in self.param_groups for p in g["params"] if p.grad is not None]
-        if not params or self._are_finite(params):
+        if not params or self._are_finite(params, parts):
             return True
         if self.skip_nonfinite:
             self.skipped_steps += 1
@@ -295,10 +299,9 @@ class FGSGD(Optimizer):
             "Set skip_nonfinite=True to leave such steps out."
         )
 
-    def _are_finite(self, params: list[Tensor]) -> bool:
+    def _are_finite(self, params: list[Tensor], parts: Sequence[NativePart]) -> bool:
         done: set[int] = set()
-        for number, group in enumerate(self.param_groups):
-            layers, table = self._native_part(number, group)
+        for layers, table in parts:
             if table is not None:
                 if not table.gradients_are_finite():
                     return False
@@ -357,9 +360,14 @@ class FGSGD(Optimizer):
                 return repr(name)
         return "a parameter that is not the model's"
 
-    def _step_group(self, number: int, group: dict[str, Any]) -> None:
+    def _step_group(
+        self,
+        number: int,
+        group: dict[str, Any],
+        natively: list[POMLayer],
+        table: NativeTable | None,
+    ) -> None:
         params = [p for p in group["params"] if p.grad is not None]
-        natively, table = self._native_part(number, group)
         if table is not None:
             self._step_natively(number, group, natively, table)
             done = {id(layer.weight) for layer in natively}
@@ -376,9 +384,7 @@ class FGSGD(Optimizer):
         if layers:
             self._step_poms(number, group, layers, directions)
 
-    def _native_part(
-        self, number: int, group: dict[str, Any]
-    ) -> tuple[list[POMLayer], NativeTable | None]:
+    def _native_part(self, number: int, group: dict[str, Any]) -> NativePart:
         """The layers of a group that the C++ function takes, with their table."""
         plain = group["momentum_space"] == "ambient" and group["rule"] != "theorem2"
         if not (self.native and plain and self.adapter.options["retraction"] == "qr"):
@@ -500,7 +506,8 @@ class FGSGD(Optimizer):
             running = [states[i]["gradient_norm"] for i in known]
             torch._foreach_lerp_(running, [norms[i] for i in known], 1 - NORM_MOMENTUM)
         for state, own in zip(states, norms, strict=True):
-            state.setdefault("gradient_norm", own.clone())
+            if "gradient_norm" not in state:
+                state["gradient_norm"] = own.clone()
 
     def _references(self, layers: Sequence[POMLayer]) -> list[Tensor]:
         found = [self.state[layer.weight].get("reference") for layer in layers]

@@ -116,7 +116,7 @@ def test_layers_that_it_cannot_take_go_through_torch():
     net = nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 8, 1), nn.Conv2d(8, 4, 11))
     adapter = POMAdapter(net, "pi", CURVED).initialize_()
     assert [can_take(adapter.layers[name]) for name in "012"] == [True, False, False]
-    net[0].to(memory_format=torch.channels_last)
+    net[0].weight.data = net[0].weight.data.mT
     assert not can_take(adapter.layers["0"])
     assert not can_take(POMAdapter(copy.deepcopy(net).double(), "pi", CURVED).layers["0"])
 
@@ -177,3 +177,57 @@ def test_the_cache_is_used(monkeypatch, tmp_path):
     assert path.stat().st_mtime_ns == before
     assert np.all([p.suffix == ".so" for p in (tmp_path / "fgmanifolds").iterdir()])
     build.load.cache_clear()
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 1000),
+    shape=st.sampled_from([(3, 3), (2, 4), (5, 2)]),
+    inputs=st.integers(2, 40),
+    transposed=st.booleans(),
+    scheme=st.sampled_from(["pi", "po", "pio"]),
+)
+def test_channels_last_as_through_torch(seed, shape, inputs, transposed, scheme):
+    torch.manual_seed(seed)
+    make = nn.ConvTranspose2d if transposed else nn.Conv2d
+    net = nn.Sequential(make(inputs, 5, shape, bias=False)).to(memory_format=torch.channels_last)
+    twin = copy.deepcopy(net).double()
+    gradients = [g.to(memory_format=torch.channels_last) for g in gradients_of(net, 3, seed)]
+    options = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "scheme": scheme}
+    adapter, _ = steps(net, gradients, True, **options)
+    assert can_take(adapter.layers["0"])
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    steps(twin, gradients, False, **options)
+    size = float(twin[0].weight.abs().max())
+    torch.testing.assert_close(net[0].weight.double(), twin[0].weight, rtol=0, atol=3e-5 * size)
+
+
+def test_layouts_that_differ_go_through_torch():
+    net = layer((3, 3)).to(memory_format=torch.channels_last)
+    (gradient,) = gradients_of(net, 1, 0)
+    adapter, _ = steps(net, [gradient.contiguous()], True, lr=0.1)
+    assert not can_take(adapter.layers["0"])
+    twin = layer((3, 3))
+    steps(twin, [gradient], True, lr=0.1)
+    torch.testing.assert_close(net[0].weight, twin[0].weight)
+
+
+def test_channels_last_in_three_dimensions():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv3d(20, 4, 2, bias=False))
+    last = copy.deepcopy(net).to(memory_format=torch.channels_last_3d)
+    gradients = gradients_of(net, 2, 0)
+    steps(net, gradients, True, lr=0.1, momentum=0.9)
+    gradients = [g.to(memory_format=torch.channels_last_3d) for g in gradients]
+    adapter, _ = steps(last, gradients, True, lr=0.1, momentum=0.9)
+    assert can_take(adapter.layers["0"])
+    torch.testing.assert_close(net[0].weight, last[0].weight)
+
+
+@pytest.mark.parametrize("length", [0.5, 1e3, 1e6])
+def test_long_steps_stay_on_the_manifold(length):
+    net = layer((3, 3), 20, 30)
+    radius = float(POMAdapter(net, "layer", ("stiefel",)).layers["0"].radius[0])
+    gradients = gradients_of(net, 1, 0, scale=length * radius)
+    adapter, _ = steps(net, gradients, True, "layer", ("stiefel",), lr=1.0, rule=None)
+    assert max(adapter.layers["0"].residuals().values()) < 1e-6

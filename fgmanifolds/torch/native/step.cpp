@@ -26,6 +26,7 @@ struct Layer {
     const int32_t *pom;    // of each kernel, counted over all layers
     int64_t kernels;
     int64_t fresh;         // 1: the buffer holds nothing yet
+    int64_t inputs;        // channels_last: kernels beside each other, as planes; else 0
 };
 
 struct Options {
@@ -81,6 +82,33 @@ static inline void store(float *to, const Vec *in, int count) {
         for (int e = 0; e < ENTRIES; ++e) to[l * ENTRIES + e] = entries[e][l];
 }
 
+// Entries are planes in memory already, so far apart: channels_last.
+template <bool FULL>
+static inline void load_planes(Vec *out, const float *from, int64_t apart, int count) {
+    for (int e = 0; e < ENTRIES; ++e) {
+        if (!FULL) out[e] = splat(0.0f);
+        std::memcpy(&out[e], from + e * apart, FULL ? sizeof(Vec) : count * sizeof(float));
+    }
+}
+
+template <bool FULL>
+static inline void store_planes(float *to, const Vec *in, int64_t apart, int count) {
+    for (int e = 0; e < ENTRIES; ++e)
+        std::memcpy(to + e * apart, &in[e], FULL ? sizeof(Vec) : count * sizeof(float));
+}
+
+template <bool FULL, bool PLANES>
+static inline void get(Vec *out, const float *from, int64_t apart, int count) {
+    if (PLANES) load_planes<FULL>(out, from, apart, count);
+    else load<FULL>(out, from, count);
+}
+
+template <bool FULL, bool PLANES>
+static inline void put(float *to, const Vec *in, int64_t apart, int count) {
+    if (PLANES) store_planes<FULL>(to, in, apart, count);
+    else store<FULL>(to, in, count);
+}
+
 // Subtract from m its normal part at the unit points w: m - w N(w^T m).
 static inline void project(const Vec *w, Vec *m, Int sphere, Int oblique, Int stiefel) {
     Vec z[COLUMNS][COLUMNS], zero = splat(0.0f), trace = zero;
@@ -122,9 +150,11 @@ static inline void normalise(Vec *x, Int sphere, Int oblique, Int stiefel) {
     }
 }
 
-template <bool FULL>
+// Kernels start, start + 1, ..., whose entries begin at offset.
+template <bool FULL, bool PLANES>
 static inline void block(const Layer &layer, const Options &o, const float *factor, double *sums,
-                  int64_t start, int count) {
+                         int64_t start, int64_t offset, int count) {
+    const int64_t apart = layer.inputs;
     Vec w[ENTRIES], m[ENTRIES], t[ENTRIES], old[ENTRIES];
     Vec radius = splat(1.0f), step = splat(0.0f);
     Int kind = {};
@@ -143,19 +173,18 @@ static inline void block(const Layer &layer, const Options &o, const float *fact
         std::memcpy(&kind, k, sizeof(k));
     }
     const Int sphere = kind == 1, oblique = kind == 2, stiefel = kind == 3;
-    const int64_t offset = start * ENTRIES;
-    load<FULL>(w, layer.weight + offset, count);
-    load<FULL>(m, layer.gradient + offset, count);
+    get<FULL, PLANES>(w, layer.weight + offset, apart, count);
+    get<FULL, PLANES>(m, layer.gradient + offset, apart, count);
     for (int e = 0; e < ENTRIES; ++e) m[e] = o.sign * m[e] + o.decay * w[e];
     if (o.momentum != 0.0f) {
         if (layer.fresh) {
             std::memcpy(old, m, sizeof(m));
         } else {
-            load<FULL>(old, layer.buffer + offset, count);
+            get<FULL, PLANES>(old, layer.buffer + offset, apart, count);
             for (int e = 0; e < ENTRIES; ++e)
                 old[e] = o.momentum * old[e] + (1.0f - o.dampening) * m[e];
         }
-        if (o.write) store<FULL>(layer.buffer + offset, old, count);
+        if (o.write) put<FULL, PLANES>(layer.buffer + offset, old, apart, count);
         for (int e = 0; e < ENTRIES; ++e) m[e] = o.nesterov ? m[e] + o.momentum * old[e] : old[e];
     }
     const Vec inverse = 1.0f / radius;
@@ -168,9 +197,35 @@ static inline void block(const Layer &layer, const Options &o, const float *fact
     step *= inverse;
     for (int e = 0; e < ENTRIES; ++e) w[e] += step * m[e];
     normalise(w, sphere, oblique, stiefel);
-    normalise(w, sphere, oblique, stiefel);
+    // One pass is enough unless a step is longer than the radius: see unrolled.py.
+    const Vec turns = step * step * square;
+    bool far = false;
+    for (int l = 0; l < LANES; ++l) far |= !(turns[l] <= 1.0f);
+    if (far) normalise(w, sphere, oblique, stiefel);
     for (int e = 0; e < ENTRIES; ++e) w[e] *= radius;
-    store<FULL>(layer.weight + offset, w, count);
+    put<FULL, PLANES>(layer.weight + offset, w, apart, count);
+}
+
+// Block b of a layer: of all its kernels in turn, or of those with one output.
+static inline void step_block(const Layer &layer, const Options &o, const float *factor,
+                              double *sums, int64_t b) {
+    if (layer.inputs) {
+        const int64_t each = (layer.inputs + LANES - 1) / LANES;
+        const int64_t output = b / each, input = b % each * LANES;
+        const int64_t start = output * layer.inputs + input, left = layer.inputs - input;
+        const int64_t offset = output * layer.inputs * ENTRIES + input;
+        if (left < LANES) block<false, true>(layer, o, factor, sums, start, offset, left);
+        else block<true, true>(layer, o, factor, sums, start, offset, LANES);
+    } else {
+        const int64_t start = b * LANES, left = layer.kernels - start, offset = start * ENTRIES;
+        if (left < LANES) block<false, false>(layer, o, factor, sums, start, offset, left);
+        else block<true, false>(layer, o, factor, sums, start, offset, LANES);
+    }
+}
+
+static inline int64_t count_blocks(const Layer &layer) {
+    const int64_t each = layer.inputs ? layer.inputs : layer.kernels;
+    return (each + LANES - 1) / LANES * (layer.kernels / each);
 }
 
 // Whether all gradients are finite: no exponent is all ones.
@@ -202,13 +257,10 @@ extern "C" void fgsgd_step(const Layer *layers, int32_t n, const Options *option
         double *own = sums;
 #endif
         for (int i = 0; i < n; ++i) {
-            const int64_t blocks = (layers[i].kernels + LANES - 1) / LANES;
+            const int64_t blocks = count_blocks(layers[i]);
 #pragma omp for schedule(static) nowait
-            for (int64_t b = 0; b < blocks; ++b) {
-                const int64_t start = b * LANES, left = layers[i].kernels - start;
-                if (left < LANES) block<false>(layers[i], *options, factor, own, start, left);
-                else block<true>(layers[i], *options, factor, own, start, LANES);
-            }
+            for (int64_t b = 0; b < blocks; ++b)
+                step_block(layers[i], *options, factor, own, b);
         }
     }
 }

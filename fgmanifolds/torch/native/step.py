@@ -19,6 +19,10 @@ __all__ = ["NativeTable", "can_take"]
 ENTRIES, COLUMNS = 64, 8
 
 
+#: Layouts whose kernels are planes already, by the number of axes.
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 class _Layer(ctypes.Structure):
     """As in step.cpp."""
 
@@ -27,6 +31,7 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("kind", "radius", "pom")),
         ("kernels", ctypes.c_int64),
         ("fresh", ctypes.c_int64),
+        ("inputs", ctypes.c_int64),
     ]
 
 
@@ -41,18 +46,33 @@ class _Options(ctypes.Structure):
 
 
 def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
-    """Whether the C++ step can take a layer: small kernels, float32, on the CPU, contiguous."""
-    weight, batches = layer.weight, layer.view.batches
+    """Whether the C++ step can take a layer: small kernels, float32, on the CPU, dense."""
+    batches = layer.view.batches
     if len(batches) != 1 or batches[0].positions is not None:
         return False
     rows, columns = batches[0].shape
-    small = rows * columns <= ENTRIES and columns <= COLUMNS
-    return small and all(_plain(x) for x in (weight, weight.grad, buffer) if x is not None)
+    if rows * columns > ENTRIES or columns > COLUMNS:
+        return False
+    weight = layer.weight
+    if not (weight.is_contiguous() or _is_channels_last(weight)):
+        return False
+    strides, gradient = weight.stride(), weight.grad
+    return (
+        _is_plain(weight)
+        and (gradient is None or (_is_plain(gradient) and gradient.stride() == strides))
+        and (buffer is None or (_is_plain(buffer) and buffer.stride() == strides))
+    )
 
 
-def _plain(tensor: Tensor) -> bool:
-    on_cpu = tensor.device.type == "cpu" and tensor.layout == torch.strided
-    return on_cpu and tensor.dtype == torch.float32 and tensor.is_contiguous()
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and tensor.is_cpu and tensor.layout == torch.strided
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    form = CHANNELS_LAST.get(tensor.dim())
+    if form is None or tensor.is_contiguous():
+        return False
+    return tensor.is_contiguous(memory_format=form)
 
 
 class NativeTable(PomBounds):
@@ -139,6 +159,7 @@ class NativeTable(PomBounds):
                 row.gradient = _gradient(layer).data_ptr()
                 row.buffer = None if buffer is None else buffer.data_ptr()
                 row.fresh = fresh[i]
+                row.inputs = layer.weight.shape[1] if _is_channels_last(layer.weight) else 0
             library.fgsgd_step(
                 rows,
                 ctypes.c_int32(len(members)),
