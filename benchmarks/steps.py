@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import geoopt
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -58,10 +59,10 @@ def sgd(model: nn.Module, **options: bool) -> Step:
     return torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **options).step
 
 
-def ours(model: nn.Module, scheme: str, manifolds: tuple[str, ...], native: bool) -> Step:
-    """FGSGD, in C++ or through torch."""
+def ours(model: nn.Module, scheme: str, manifolds: tuple[str, ...], **options: bool) -> Step:
+    """FGSGD: ``native=True`` in C++, ``native=False`` through torch, or ``compile=True``."""
     adapter = POMAdapter(model, scheme, manifolds).initialize_()
-    return FGSGD(adapter, lr=0.01, momentum=0.9, native=native).step
+    return FGSGD(adapter, lr=0.01, momentum=0.9, **options).step
 
 
 def peer(make: Callable, model: nn.Module) -> Step:
@@ -71,24 +72,50 @@ def peer(make: Callable, model: nn.Module) -> Step:
     return optimizer.step
 
 
-def methods(work: Callable[[], nn.Module]) -> dict[str, Step]:
-    """One step of each method, on a model of its own."""
+def geoopt_sphere(model: nn.Module) -> Step:
+    """RiemannianSGD of geoopt with every kernel on a sphere."""
+    kernels = [
+        geoopt.ManifoldParameter(p.detach().flatten(2), manifold=geoopt.Sphere())
+        for p in model.parameters()
+        if p.dim() == 4
+    ]
+    for kernel in kernels:
+        kernel.data = F.normalize(kernel.data, dim=-1)
+        kernel.grad = 1e-3 * torch.randn_like(kernel)
+    return geoopt.optim.RiemannianSGD(kernels, lr=0.01, momentum=0.9).step
 
-    def fresh() -> nn.Module:
-        torch.manual_seed(0)
-        return with_gradients(work())
 
+def copying(model: nn.Module) -> Step:
+    """Move as many bytes as SGD with momentum: it reads three tensors and writes two."""
+    entries = sum(p.numel() for p in model.parameters())
+    source = torch.rand(5 * entries // 2)
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source)
+
+
+def variants(fresh: Callable[[], nn.Module]) -> dict[str, Step]:
+    """One step of SGD and of each way of FGSGD, on models of their own."""
+    ways = {"C++": {"native": True}, "compiled": {"compile": True}, "torch": {"native": False}}
+    collections = {
+        "PIO of four": ("pio", PIO),
+        "Stiefel": ("layer", ("stiefel",)),
+        "sphere": ("layer", ("sphere",)),
+    }
     return {
         "torch SGD, fused": sgd(fresh(), fused=True),
         "torch SGD, foreach": sgd(fresh(), foreach=True),
-        "FGSGD, PIO of four, C++": ours(fresh(), "pio", PIO, True),
-        "FGSGD, PIO of four, torch": ours(fresh(), "pio", PIO, False),
-        "FGSGD, sphere, C++": ours(fresh(), "layer", ("sphere",), True),
-        "FGSGD, Stiefel, C++": ours(fresh(), "layer", ("stiefel",), True),
-        "FGSGD, Stiefel, torch": ours(fresh(), "layer", ("stiefel",), False),
-        "geoopt RiemannianSGD, Stiefel": peer(geoopt_optimizers, fresh()),
-        "POGO (SGD base), Stiefel": peer(pogo_optimizers, fresh()),
+        **{
+            f"FGSGD, {name}, {way}": ours(fresh(), *collection, **options)
+            for name, collection in collections.items()
+            for way, options in ways.items()
+        },
     }
+
+
+def fresh_model(work: Callable[[], nn.Module], layout: torch.memory_format) -> nn.Module:
+    """A model with gradients in a layout of memory."""
+    torch.manual_seed(0)
+    return with_gradients(work().to(memory_format=layout))
 
 
 def interleaved(steps: dict[str, Step], rounds: int, title: str) -> pd.Series:
@@ -104,14 +131,42 @@ def interleaved(steps: dict[str, Step], rounds: int, title: str) -> pd.Series:
     return pd.DataFrame(times).median()
 
 
+#: Steps that the others are compared with, by the heading of their ratios.
+FASTER_THAN = {
+    "than geoopt, Stiefel": "geoopt RiemannianSGD, Stiefel",
+    "than geoopt, sphere": "geoopt RiemannianSGD, sphere",
+    "than POGO": "POGO (SGD base), Stiefel",
+}
+
+
 def step_table(work: Callable[[], nn.Module], rounds: int, title: str) -> pd.DataFrame:
     """Milliseconds of a step, and ratios to fused SGD and to the other packages."""
-    medians = interleaved(methods(work), rounds, title)
-    table = pd.DataFrame({"ms": medians})
-    table["over SGD fused"] = medians / medians["torch SGD, fused"]
-    for name in ("geoopt RiemannianSGD, Stiefel", "POGO (SGD base), Stiefel"):
-        table[f"{name.split()[0]} over it"] = medians[name] / medians
+
+    def fresh() -> nn.Module:
+        return fresh_model(work, torch.contiguous_format)
+
+    steps = {
+        **variants(fresh),
+        "geoopt RiemannianSGD, Stiefel": peer(geoopt_optimizers, fresh()),
+        "geoopt RiemannianSGD, sphere": geoopt_sphere(fresh()),
+        "POGO (SGD base), Stiefel": peer(pogo_optimizers, fresh()),
+        "copying as many bytes as SGD moves": copying(fresh()),
+    }
+    medians = interleaved(steps, rounds, title)
+    table = pd.DataFrame({"ms": medians, "over SGD fused": medians / medians["torch SGD, fused"]})
+    table["over copying"] = medians / medians["copying as many bytes as SGD moves"]
+    for heading, name in FASTER_THAN.items():
+        table[heading] = medians[name] / medians
     return table
+
+
+def channels_last_table(rounds: int) -> pd.DataFrame:
+    """Work A with weights whose kernels are planes already."""
+    steps = variants(lambda: fresh_model(work_a, torch.channels_last))
+    medians = interleaved(steps, rounds, "channels_last")
+    return pd.DataFrame(
+        {"ms": medians, "over SGD foreach": medians / medians["torch SGD, foreach"]}
+    )
 
 
 def iteration(kind: str) -> Step:
@@ -122,7 +177,13 @@ def iteration(kind: str) -> Step:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, foreach=True)
     else:
         adapter = POMAdapter(model, "pio", PIO, exclude=("classifier",)).initialize_()
-        optimizer = FGSGD(adapter, lr=0.01, momentum=0.9, native=kind == "FGSGD, C++")
+        optimizer = FGSGD(
+            adapter,
+            lr=0.01,
+            momentum=0.9,
+            native=kind == "FGSGD, C++",
+            compile=kind == "FGSGD, compiled",
+        )
     images, labels = torch.randn(128, 3, 32, 32), torch.randint(0, 10, (128,))
 
     def run() -> None:
@@ -135,44 +196,36 @@ def iteration(kind: str) -> Step:
 
 def iteration_table(rounds: int) -> pd.DataFrame:
     """Seconds of an iteration, with the feature spreads measured."""
-    steps = {kind: iteration(kind) for kind in ("SGD foreach", "FGSGD, C++", "FGSGD, torch")}
+    steps = {
+        kind: iteration(kind)
+        for kind in ("SGD foreach", "FGSGD, C++", "FGSGD, compiled", "FGSGD, torch")
+    }
     medians = interleaved(steps, rounds, "training iterations")
     return pd.DataFrame({"ms": medians, "over SGD": medians / medians["SGD foreach"]})
 
 
-def growth_table(rounds: int) -> pd.DataFrame:
-    """Time of a step by the number of kernels."""
-    rows = []
-    for channels in (100, 316, 1000):
-        torch.manual_seed(0)
-        model = with_gradients(nn.Sequential(nn.Conv2d(channels, channels, 3, bias=False)))
-        kernels = channels**2
-        steps = {"C++": ours(model, "pio", PIO, True)}
-        median = interleaved(steps, rounds, f"{kernels:,} kernels")["C++"]
-        rows.append({"kernels": kernels, "ms": median, "ns for each": 1e6 * median / kernels})
-    return pd.DataFrame(rows).set_index("kernels")
+def machine() -> str:
+    """Processor, threads and versions, for the head of a page."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{cpu}, {torch.get_num_threads()} threads, {versions}"
 
 
-def memory_table() -> pd.DataFrame:
-    """Bytes kept for each byte of weights, beyond the momentum of SGD."""
-    model = with_gradients(work_a())
-    weights = sum(p.numel() * 4 for p in model.parameters())
-    adapter = POMAdapter(model, "pio", PIO).initialize_()
-    optimizer = FGSGD(adapter, lr=0.01, momentum=0.9, native=True)
-    optimizer.step()
-    state = sum(
-        value.numel() * value.element_size()
-        for entry in optimizer.state.values()
-        for key, value in entry.items()
-        if key != "momentum_buffer"
-    )
-    sets = sum(
-        tensor.numel() * tensor.element_size()
-        for layer in adapter.layers.values()
-        for tensor in (layer.view.manifold, layer.view.pom, layer.radius)
-    )
-    rows = {"optimizer state": state, "sets and radii of the adapter": sets}
-    return pd.DataFrame({"share of the weights": {k: v / weights for k, v in rows.items()}})
+def write(tables: dict[str, pd.DataFrame], out: Path, name: str) -> None:
+    """Write tables to a Markdown and a JSON file, and to the screen."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = [f"# Speed\n\n{machine()}\n"]
+    for title, table in tables.items():
+        text.append(f"## {title}\n\n```\n{table.round(3).to_string()}\n```\n")
+    (out / f"{name}.md").write_text("\n".join(text), encoding="utf-8")
+    plain = {title: table.to_dict("index") for title, table in tables.items()}
+    found = {"machine": machine(), "tables": plain}
+    (out / f"{name}.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
+    print("\n".join(text))
 
 
 def main() -> None:
@@ -186,20 +239,10 @@ def main() -> None:
     tables = {
         "Work A, one step": step_table(work_a, options.rounds, "work A"),
         "Work B, one step": step_table(work_b, max(3, options.rounds // 3), "work B"),
+        "Work A in channels_last, one step": channels_last_table(options.rounds),
         "ResNet-44, one iteration": iteration_table(max(3, options.rounds // 3)),
-        "Growth": growth_table(options.rounds),
-        "Memory": memory_table(),
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    head = f"torch {torch.__version__}, {platform.processor() or platform.machine()}, "
-    head += f"{options.threads} threads, Python {platform.python_version()}"
-    text = [f"# Speed\n\n{head}\n"]
-    for title, table in tables.items():
-        text.append(f"## {title}\n\n```\n{table.round(3).to_string()}\n```\n")
-    (options.out / "steps.md").write_text("\n".join(text), encoding="utf-8")
-    plain = {title: table.to_dict("index") for title, table in tables.items()}
-    (options.out / "steps.json").write_text(json.dumps(plain, indent=2), encoding="utf-8")
-    print("\n".join(text))
+    write(tables, options.out, "steps")
 
 
 if __name__ == "__main__":

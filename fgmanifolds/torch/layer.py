@@ -141,7 +141,7 @@ class POMLayer:
     def kinds(self) -> Tensor:
         """Number of each component's manifold among ``kernels.KINDS``, shape [n]."""
         numbers = [kernels.KINDS.index(name) for name in self.manifolds]
-        return torch.tensor(numbers, dtype=torch.uint8)[self.view.manifold]
+        return torch.tensor(numbers, dtype=torch.uint8)[self.view.manifold.int()]
 
     def masks(self, batch: ComponentBatch, like: Tensor) -> Masks:
         """Masks of the manifolds of a batch, on the device and in the type of `like`."""
@@ -280,8 +280,8 @@ class POMLayer:
             units = torch.tensor(
                 [_unit_bounds(name, batch.shape) for name in self.manifolds], dtype=torch.float64
             )
-            own, pom = self.radius[batch.members], self.view.pom[batch.members]
-            bounds = units[self.view.manifold[batch.members]]
+            own, pom = self.radius[batch.members], self.view.pom[batch.members].long()
+            bounds = units[self.view.manifold[batch.members].int()]
             high.scatter_reduce_(0, pom, bounds[:, 0] / own**2, "amax")
             negative.scatter_reduce_(0, pom, bounds[:, 1] / own**2, "amax")
             square.index_add_(0, pom, bounds[:, 2] * own**2)

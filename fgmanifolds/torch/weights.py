@@ -155,8 +155,10 @@ class WeightView:
     ----------
     batches : list of ComponentBatch
         The components by shape.
-    manifold, pom : int tensors of shape [n]
-        Number of each component's manifold, and of its POM in the layer.
+    manifold : uint8 tensor of shape [n]
+        Number of each component's manifold.
+    pom : int32 tensor of shape [n]
+        Number of its POM in the layer.
     labels : list of str
         For each POM, the channels it belongs to.
     fan_in, fan_out : int
@@ -190,8 +192,9 @@ class WeightView:
         return len(self.labels)
 
 
-def _tensor(values: object) -> Tensor:
-    return torch.as_tensor(np.asarray(values, dtype=np.int64))
+def _tensor(values: object, dtype: torch.dtype = torch.int32) -> Tensor:
+    """Numbers in few bytes: there is one for each kernel of a model."""
+    return torch.as_tensor(np.asarray(values, dtype=np.int64)).to(dtype)
 
 
 def _view_kernels(
@@ -200,7 +203,7 @@ def _view_kernels(
     outputs, inputs = grid.outputs, grid.inputs
     area = grid.kernel[0] * grid.kernel[1]
     sets = kernel_sets((outputs, inputs), scheme, manifolds, rng, pom)
-    members = torch.arange(outputs * inputs)
+    members = torch.arange(outputs * inputs, dtype=torch.int32)
     shape = (max(grid.kernel), min(grid.kernel))
     if grid.transposed:
         channel = np.broadcast_to(np.arange(inputs), (outputs, inputs))
@@ -208,12 +211,12 @@ def _view_kernels(
         group = np.arange(outputs) // (outputs // grid.groups)
         channel = group[:, None] * inputs + np.arange(inputs)
 
-    def stored(values: NDArray[np.int64]) -> Tensor:
-        return _tensor((values.T if grid.transposed else values).ravel())
+    def stored(values: NDArray[np.int64], dtype: torch.dtype = torch.int32) -> Tensor:
+        return _tensor((values.T if grid.transposed else values).ravel(), dtype)
 
     return WeightView(
         batches=[ComponentBatch(shape, members, None, grid.kernel)],
-        manifold=stored(sets.manifold),
+        manifold=stored(sets.manifold, torch.uint8),
         pom=stored(sets.pom),
         labels=sets.labels,
         fan_in=area * (inputs // grid.groups if grid.transposed else inputs),
@@ -261,7 +264,9 @@ def _batches_of(positions: Sequence[NDArray[np.int64]]) -> list[ComponentBatch]:
     for number, entries in enumerate(tall):
         by_shape.setdefault((entries.shape[0], entries.shape[1]), []).append(number)
     return [
-        ComponentBatch(shape, _tensor(members), _tensor([tall[i] for i in members]), shape)
+        ComponentBatch(
+            shape, _tensor(members), _tensor([tall[i] for i in members], torch.int64), shape
+        )
         for shape, members in by_shape.items()
     ]
 
@@ -280,7 +285,7 @@ def _view_matrix(
     outputs = grid.outputs * grid.groups if grid.transposed else grid.outputs
     return WeightView(
         batches=_batches_of([one.positions for one in placed]),
-        manifold=_tensor(owner),
+        manifold=_tensor(owner, torch.uint8),
         pom=_tensor(numbers),
         labels=labels,
         fan_in=grid.inputs // grid.groups if grid.transposed else grid.inputs,
