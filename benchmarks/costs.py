@@ -1,8 +1,8 @@
 """What a step of FGSGD is made of: its parts, its memory, its growth, and compiling it.
 
-``python benchmarks/costs.py`` (part of ``make bench``) writes ``runs/benchmarks/costs.md`` and
-``costs.json``. The work is that of ``benchmarks/steps.py``: PIO of four manifolds on the 3 x 3
-kernels of a ResNet-44, but for growth.
+``python benchmarks/costs.py`` (part of ``make bench``) writes ``costs.md``, ``costs.json`` and
+``costs.png`` to ``runs/benchmarks``. The work is that of ``benchmarks/steps.py``: PIO of four
+manifolds on the 3 x 3 kernels of a ResNet-44, but for growth.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from steps import PIO, interleaved, ours, with_gradients, work_a, write
@@ -181,6 +182,31 @@ def first_steps() -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+COLORS = {"C++": "C0", "torch": "C1"}
+
+
+def picture(parts: dict[str, pd.DataFrame], growth: pd.DataFrame, path: Path) -> None:
+    """Bars of the parts of a step, and its time by the number of kernels."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    for way, table in reversed(parts.items()):
+        rows = table["ms"].drop("the step")[::-1]
+        left.barh([f"{name.split(':')[0]} ({way})" for name in rows.index], rows, color=COLORS[way])
+    left.set_xlabel("ms")
+    left.set_title("parts of a step, 163,656 kernels")
+    for way, marker in (("C++", "o"), ("torch", "s")):
+        right.loglog(
+            growth.index, growth[f"ms, {way}"], marker=marker, color=COLORS[way], label=way
+        )
+    line = growth["ms, C++"].iloc[-1] / growth.index[-1] * growth.index
+    right.loglog(growth.index, line, ":", color="grey", label="in proportion")
+    right.set_xlabel("kernels 3 x 3")
+    right.set_ylabel("ms")
+    right.set_title("time of a step")
+    right.legend()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -197,6 +223,9 @@ def main() -> None:
         "Seconds of the first step": first_steps(),
     }
     write(tables, options.out, "costs")
+    parts = {"C++": "Parts of a step in C++", "torch": "Parts of a step through torch"}
+    bars = {way: tables[title] for way, title in parts.items()}
+    picture(bars, tables["Growth"], options.out / "costs.png")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@
 
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t Int __attribute__((vector_size(4 * LANES)));
+typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 
 struct Layer {
     float *weight, *buffer;
@@ -109,25 +110,31 @@ static inline void put(float *to, const Vec *in, int64_t apart, int count) {
     else store<FULL>(to, in, count);
 }
 
+static inline Vec dot(const Vec *x, int b, const Vec *y, int c) {
+    Vec sum = x[at(0, b)] * y[at(0, c)];
+    for (int a = 1; a < ROWS; ++a) sum += x[at(a, b)] * y[at(a, c)];
+    return sum;
+}
+
 // Subtract from m its normal part at the unit points w: m - w N(w^T m).
 static inline void project(const Vec *w, Vec *m, Int sphere, Int oblique, Int stiefel) {
-    Vec z[COLUMNS][COLUMNS], zero = splat(0.0f), trace = zero;
-    for (int b = 0; b < COLUMNS; ++b)
-        for (int c = 0; c < COLUMNS; ++c) {
-            Vec sum = zero;
-            for (int a = 0; a < ROWS; ++a) sum += w[at(a, b)] * m[at(a, c)];
-            z[b][c] = sum;
-        }
-    for (int b = 0; b < COLUMNS; ++b) trace += z[b][b];
-    Vec normal[COLUMNS][COLUMNS];
+    const Vec zero = splat(0.0f);
+    Vec own[COLUMNS], mixed[COLUMNS * COLUMNS], trace = zero;
     for (int b = 0; b < COLUMNS; ++b) {
-        normal[b][b] = pick(sphere, trace, pick(oblique | stiefel, z[b][b], zero));
+        own[b] = dot(w, b, m, b);
+        trace += own[b];
         for (int c = 0; c < b; ++c)
-            normal[b][c] = normal[c][b] = pick(stiefel, 0.5f * (z[b][c] + z[c][b]), zero);
+            mixed[b * COLUMNS + c] = pick(stiefel, 0.5f * (dot(w, b, m, c) + dot(w, c, m, b)), zero);
     }
-    for (int a = 0; a < ROWS; ++a)
-        for (int c = 0; c < COLUMNS; ++c)
-            for (int b = 0; b < COLUMNS; ++b) m[at(a, c)] -= w[at(a, b)] * normal[b][c];
+    for (int b = 0; b < COLUMNS; ++b) {
+        const Vec normal = pick(sphere, trace, pick(oblique | stiefel, own[b], zero));
+        for (int a = 0; a < ROWS; ++a) m[at(a, b)] -= w[at(a, b)] * normal;
+        for (int c = 0; c < b; ++c)
+            for (int a = 0; a < ROWS; ++a) {
+                m[at(a, b)] -= w[at(a, c)] * mixed[b * COLUMNS + c];
+                m[at(a, c)] -= w[at(a, b)] * mixed[b * COLUMNS + c];
+            }
+    }
 }
 
 // One pass of masked Gram-Schmidt: normalise as a whole, by columns, or orthonormalise.
@@ -136,14 +143,10 @@ static inline void normalise(Vec *x, Int sphere, Int oblique, Int stiefel) {
     for (int e = 0; e < ENTRIES; ++e) whole += x[e] * x[e];
     for (int b = 0; b < COLUMNS; ++b) {
         for (int c = 0; c < b; ++c) {
-            Vec overlap = zero;
-            for (int a = 0; a < ROWS; ++a) overlap += x[at(a, c)] * x[at(a, b)];
-            overlap = pick(stiefel, overlap, zero);
+            const Vec overlap = pick(stiefel, dot(x, c, x, b), zero);
             for (int a = 0; a < ROWS; ++a) x[at(a, b)] -= overlap * x[at(a, c)];
         }
-        Vec own = zero;
-        for (int a = 0; a < ROWS; ++a) own += x[at(a, b)] * x[at(a, b)];
-        Vec square = pick(sphere, whole, pick(oblique | stiefel, own, one));
+        Vec square = pick(sphere, whole, pick(oblique | stiefel, dot(x, b, x, b), one));
         square = pick(square > tiny, square, tiny);
         Vec scale = one / root(square);
         for (int a = 0; a < ROWS; ++a) x[at(a, b)] *= scale;
@@ -155,23 +158,16 @@ template <bool FULL, bool PLANES>
 static inline void block(const Layer &layer, const Options &o, const float *factor, double *sums,
                          int64_t start, int64_t offset, int count) {
     const int64_t apart = layer.inputs;
-    Vec w[ENTRIES], m[ENTRIES], t[ENTRIES], old[ENTRIES];
-    Vec radius = splat(1.0f), step = splat(0.0f);
-    Int kind = {};
-    {
-        alignas(64) float r[LANES], f[LANES];
-        alignas(64) int32_t k[LANES];
-        const int n = FULL ? LANES : count;
-        for (int l = 0; l < LANES; ++l) r[l] = 1.0f, f[l] = 0.0f, k[l] = 0;
-        for (int l = 0; l < n; ++l) {
-            r[l] = layer.radius[start + l];
-            k[l] = layer.kind[start + l];
-            f[l] = factor[layer.pom[start + l]];
-        }
-        std::memcpy(&radius, r, sizeof(r));
-        std::memcpy(&step, f, sizeof(f));
-        std::memcpy(&kind, k, sizeof(k));
-    }
+    Vec w[ENTRIES], m[ENTRIES], old[ENTRIES];
+    alignas(64) float factors[LANES];
+    Vec radius = splat(1.0f), step;
+    Bytes kinds = {};
+    std::memcpy(&radius, layer.radius + start, FULL ? sizeof(Vec) : count * sizeof(float));
+    std::memcpy(&kinds, layer.kind + start, FULL ? sizeof(Bytes) : count);
+    for (int l = 0; l < LANES; ++l)
+        factors[l] = FULL || l < count ? factor[layer.pom[start + l]] : 0.0f;
+    std::memcpy(&step, factors, sizeof(step));
+    const Int kind = __builtin_convertvector(kinds, Int);
     const Int sphere = kind == 1, oblique = kind == 2, stiefel = kind == 3;
     get<FULL, PLANES>(w, layer.weight + offset, apart, count);
     get<FULL, PLANES>(m, layer.gradient + offset, apart, count);
