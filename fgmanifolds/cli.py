@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,11 +208,15 @@ def compare(
         first = seeds if lr_seeds is None else min(lr_seeds, seeds)
         runs = len(rows) * (len(grid) * first + seeds - first)
         with _progress() as progress:
-            task = progress.add_task("", total=runs * epochs)
+            task, started = progress.add_task("", total=runs * epochs), count()
 
             def on_run(config: TrainConfig) -> None:
                 text = f"{config.label}, lr {config.lr:g}, seed {config.seed}"
-                progress.update(task, description=text)
+                progress.update(task, description=text, completed=next(started) * epochs)
+
+            def on_test(config: TrainConfig) -> None:
+                text = f"testing {config.label}, seed {config.seed}"
+                progress.update(task, description=text, completed=runs * epochs)
 
             found = run_comparison(
                 base,
@@ -223,15 +228,26 @@ def compare(
                 resume=resume,
                 on_run=on_run,
                 on_epoch=lambda row: progress.advance(task),
+                on_test=on_test,
             )
         title = f"{model} on {data}, {epochs} epochs, {seeds} seeds"
         _show_table(found.table, title)
         console.print(f"report: {found.report}", soft_wrap=True, highlight=False)
 
 
+COLUMNS = (
+    "method",
+    "lr",
+    "test error %",
+    "p against SGD",
+    "seconds per epoch",
+    "largest residual",
+)
+
+
 def _show_table(frame: pd.DataFrame, title: str) -> None:
     table = Table(title=title)
-    for name in ("method", "lr", "test error %", "seconds per epoch", "largest residual"):
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name == "method" else "right")
     for method, row in frame.iterrows():
         table.add_row(str(method), *_cells(row))
@@ -239,10 +255,11 @@ def _show_table(frame: pd.DataFrame, title: str) -> None:
 
 
 def _cells(row: Any) -> list[str]:
-    residual = row["largest residual"]
+    residual, p = row["largest residual"], row["p against SGD"]
     return [
         f"{row['lr']:g}",
         f"{row['test error %']:.2f} +- {row['std']:.2f}",
+        "-" if pd.isna(p) else f"{p:.2g}",
         f"{row['seconds per epoch']:.3f}",
         "-" if pd.isna(residual) else f"{residual:.1e}",
     ]

@@ -90,6 +90,7 @@ def compare(
     resume: bool = False,
     on_run: Callable[[TrainConfig], None] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_test: Callable[[TrainConfig], None] | None = None,
 ) -> Comparison:
     """Train every method at every learning rate, and with every seed at the chosen one.
 
@@ -112,8 +113,9 @@ def compare(
     resume : bool
         Keep the runs in `out` that are finished, and go on from the checkpoints of
         others, bit for bit. By default they are replaced.
-    on_run, on_epoch : callable, optional
-        Called before each run and after each epoch that is trained.
+    on_run, on_epoch, on_test : callable, optional
+        Called before each run, after each epoch that is trained, and before each
+        network of the chosen rate is tested.
 
     Raises
     ------
@@ -148,6 +150,8 @@ def compare(
     runs = pd.DataFrame([*runs.to_dict("records"), *(run(config) for config in rest)])
     for number, config in enumerate([*grid, *rest]):
         if config.lr == best[config.label]:
+            if on_test is not None:
+                on_test(config)
             runs.loc[number, "test_error"] = _test(config, _folder(out, config))
     runs["test_error"] = runs["test_error"].astype(float)
     runs["chosen"] = runs["lr"] == runs["label"].map(best)
