@@ -248,7 +248,10 @@ COLUMNS = (
 def _show_table(frame: pd.DataFrame, title: str) -> None:
     table = Table(title=title)
     for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "method" else "right")
+        if name == "method":
+            table.add_column(name, min_width=16)
+        else:
+            table.add_column(name, justify="right")
     for method, row in frame.iterrows():
         table.add_row(str(method), *_cells(row))
     console.print(table)
