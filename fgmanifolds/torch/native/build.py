@@ -25,6 +25,10 @@ FLAGS = (
 )
 
 
+#: The file that is compiled, and what it includes.
+SOURCES = ("step.cpp", "planes.hpp")
+
+
 class NativeBuildError(RuntimeError):
     """The C++ step could not be compiled or loaded; the message is the compiler's."""
 
@@ -43,7 +47,7 @@ def _cache() -> Path:
     return Path(root) / "fgmanifolds"
 
 
-def _key(command: list[str], source: str) -> str:
+def _key(command: list[str], sources: dict[str, str]) -> str:
     """Of the source, the options and the processor, as the code is for this one alone."""
     cpu = f"{platform.machine()} {platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
     try:
@@ -51,7 +55,7 @@ def _key(command: list[str], source: str) -> str:
         cpu += "".join(sorted({x for x in lines if x.startswith(("flags", "model name"))}))
     except OSError:
         pass
-    return hashlib.sha256("\0".join([cpu, *command, source]).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join([cpu, *command, *sources.values()]).encode()).hexdigest()[:24]
 
 
 @functools.cache
@@ -73,25 +77,27 @@ def load(rows: int, columns: int, wide: bool) -> ctypes.CDLL:
     compiler = _compiler()
     if compiler is None:
         raise NativeBuildError("there is no C++ compiler: set CXX, or install c++.")
-    source = files("fgmanifolds.torch.native").joinpath("step.cpp").read_text()
+    folder = files("fgmanifolds.torch.native")
+    sources = {name: folder.joinpath(name).read_text() for name in SOURCES}
     command = [compiler, *FLAGS, f"-DROWS={rows}", f"-DCOLUMNS={columns}"]
     command += ["-DWIDE"] if wide else []
-    path = _cache() / f"step-{rows}x{columns}-{_key(command, source)}.so"
+    path = _cache() / f"step-{rows}x{columns}-{_key(command, sources)}.so"
     if not path.exists():
-        _build(command, source, path)
+        _build(command, sources, path)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise NativeBuildError(str(error)) from None
 
 
-def _build(command: list[str], source: str, path: Path) -> None:
+def _build(command: list[str], sources: dict[str, str], path: Path) -> None:
     """Compile to a draft and move it into place, so that nobody loads half a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            code, draft = Path(folder) / "step.cpp", Path(folder) / "step.so"
-            code.write_text(source)
+            code, draft = Path(folder) / SOURCES[0], Path(folder) / "step.so"
+            for name, text in sources.items():
+                (Path(folder) / name).write_text(text)
             for openmp in (["-fopenmp"], []):
                 full = [*command, *openmp, "-shared", "-fPIC", str(code), "-o", str(draft)]
                 done = subprocess.run(full, capture_output=True, text=True, timeout=120)

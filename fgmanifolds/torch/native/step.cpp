@@ -10,12 +10,10 @@
 #include <omp.h>
 #endif
 
-#ifndef LANES
-#define LANES 16
-#endif
-#define ENTRIES (ROWS * COLUMNS)
+#include "planes.hpp"
 
-typedef float Vec __attribute__((vector_size(4 * LANES)));
+#define INLINE static inline __attribute__((always_inline))
+
 typedef int32_t Int __attribute__((vector_size(4 * LANES)));
 typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 
@@ -27,6 +25,7 @@ struct Layer {
     const int32_t *pom;    // of each kernel, counted over all layers
     int64_t kernels;
     int64_t fresh;         // 1: the buffer holds nothing yet
+    int64_t mixed;         // 1: some manifolds are Stiefel's, whose columns mix
     int64_t inputs;        // channels_last: kernels beside each other, as planes; else 0
 };
 
@@ -35,13 +34,13 @@ struct Options {
     int32_t nesterov, write;
 };
 
-static inline Vec splat(float x) {
+INLINE Vec splat(float x) {
     Vec v;
     for (int l = 0; l < LANES; ++l) v[l] = x;
     return v;
 }
 
-static inline Vec root(Vec x) {
+INLINE Vec root(Vec x) {
     alignas(64) float v[LANES];
     std::memcpy(v, &x, sizeof(v));
     for (int l = 0; l < LANES; ++l) v[l] = std::sqrt(v[l]);
@@ -49,9 +48,17 @@ static inline Vec root(Vec x) {
     return x;
 }
 
-static inline Vec pick(Int mask, Vec a, Vec b) { return mask ? a : b; }
+INLINE Vec pick(Int mask, Vec a, Vec b) { return mask ? a : b; }
 
-static inline int at(int row, int column) {
+INLINE bool all(Int mask) {
+    const Bytes no = __builtin_convertvector(~mask, Bytes);
+    uint64_t words[(LANES + 7) / 8] = {}, any = 0;
+    std::memcpy(words, &no, sizeof(no));
+    for (uint64_t word : words) any |= word;
+    return !any;
+}
+
+INLINE int at(int row, int column) {
 #ifdef WIDE
     return column * ROWS + row;
 #else
@@ -59,33 +66,10 @@ static inline int at(int row, int column) {
 #endif
 }
 
-// Sixteen kernels, one after the other in memory, to planes of one entry each, and back.
+// Vectors from memory, or to it, each so many numbers after the one before.
 template <bool FULL>
-static inline void load(Vec *out, const float *from, int count) {
-    alignas(64) float entries[ENTRIES][LANES];
-    if (!FULL) std::memset(entries, 0, sizeof(entries));
-    const int n = FULL ? LANES : count;
-#pragma GCC unroll 16
-    for (int l = 0; l < n; ++l)
-#pragma GCC unroll 9
-        for (int e = 0; e < ENTRIES; ++e) entries[e][l] = from[l * ENTRIES + e];
-    std::memcpy(out, entries, sizeof(entries));
-}
-
-template <bool FULL>
-static inline void store(float *to, const Vec *in, int count) {
-    alignas(64) float entries[ENTRIES][LANES];
-    std::memcpy(entries, in, sizeof(entries));
-    const int n = FULL ? LANES : count;
-#pragma GCC unroll 16
-    for (int l = 0; l < n; ++l)
-#pragma GCC unroll 9
-        for (int e = 0; e < ENTRIES; ++e) to[l * ENTRIES + e] = entries[e][l];
-}
-
-// Entries are planes in memory already, so far apart: channels_last.
-template <bool FULL>
-static inline void load_planes(Vec *out, const float *from, int64_t apart, int count) {
+INLINE void read(Vec *out, const float *from, int64_t apart, int count) {
+#pragma GCC unroll 64
     for (int e = 0; e < ENTRIES; ++e) {
         if (!FULL) out[e] = splat(0.0f);
         std::memcpy(&out[e], from + e * apart, FULL ? sizeof(Vec) : count * sizeof(float));
@@ -93,43 +77,88 @@ static inline void load_planes(Vec *out, const float *from, int64_t apart, int c
 }
 
 template <bool FULL>
-static inline void store_planes(float *to, const Vec *in, int64_t apart, int count) {
+INLINE void write(float *to, const Vec *in, int64_t apart, int count) {
+#pragma GCC unroll 64
     for (int e = 0; e < ENTRIES; ++e)
         std::memcpy(to + e * apart, &in[e], FULL ? sizeof(Vec) : count * sizeof(float));
 }
 
+// The numbers of some kernels: of each entry (channels_last), or in the order of memory.
 template <bool FULL, bool PLANES>
-static inline void get(Vec *out, const float *from, int64_t apart, int count) {
-    if (PLANES) load_planes<FULL>(out, from, apart, count);
-    else load<FULL>(out, from, count);
+INLINE void get(Vec *out, const float *from, int64_t apart, int count) {
+    if (PLANES) return read<FULL>(out, from, apart, count);
+    if (FULL) return read<true>(out, from, LANES, LANES);
+    alignas(64) float padded[ENTRIES * LANES] = {};
+    std::memcpy(padded, from, count * ENTRIES * sizeof(float));
+    read<true>(out, padded, LANES, LANES);
 }
 
 template <bool FULL, bool PLANES>
-static inline void put(float *to, const Vec *in, int64_t apart, int count) {
-    if (PLANES) store_planes<FULL>(to, in, apart, count);
-    else store<FULL>(to, in, count);
+INLINE void put(float *to, const Vec *in, int64_t apart, int count) {
+    if (PLANES) return write<FULL>(to, in, apart, count);
+    if (FULL) return write<true>(to, in, LANES, LANES);
+    alignas(64) float padded[ENTRIES * LANES];
+    write<true>(padded, in, LANES, LANES);
+    std::memcpy(to, padded, count * ENTRIES * sizeof(float));
 }
 
-static inline Vec dot(const Vec *x, int b, const Vec *y, int c) {
+// Numbers of some kernels to planes, and back.
+template <bool PLANES>
+INLINE void turn(Vec *out, const Vec *in) {
+    if (!PLANES) return to_planes(out, in);
+    for (int e = 0; e < ENTRIES; ++e) out[e] = in[e];
+}
+
+template <bool PLANES>
+INLINE void turn_back(Vec *out, const Vec *in) {
+    if (!PLANES) return from_planes(out, in);
+    for (int e = 0; e < ENTRIES; ++e) out[e] = in[e];
+}
+
+INLINE Vec squared_norm(const Vec *x) {
+    Vec sum = x[0] * x[0];
+    for (int e = 1; e < ENTRIES; ++e) sum += x[e] * x[e];
+    return sum;
+}
+
+INLINE Vec dot(const Vec *x, int b, const Vec *y, int c) {
     Vec sum = x[at(0, b)] * y[at(0, c)];
     for (int a = 1; a < ROWS; ++a) sum += x[at(a, b)] * y[at(a, c)];
     return sum;
 }
 
-// Subtract from m its normal part at the unit points w: m - w N(w^T m).
-static inline void project(const Vec *w, Vec *m, Int sphere, Int oblique, Int stiefel) {
-    const Vec zero = splat(0.0f);
-    Vec own[COLUMNS], mixed[COLUMNS * COLUMNS], trace = zero;
+// LANES kernels on their way through a step: start, start + 1, ..., entries from offset on.
+struct Block {
+    Vec w[ENTRIES], m[ENTRIES];   // points and directions
+    Vec radius, inverse, step;    // inverse: 1 / radius^2
+    Vec square;                   // of the norm of the projected direction
+    Int kind;
+    int64_t start, offset;
+    int count;
+
+    Int sphere() const { return kind == 1; }
+    Int oblique() const { return kind == 2; }
+    Int stiefel() const { return kind == 3; }
+    Vec share(Int mask) const { return pick(mask, inverse, splat(0.0f)); }
+};
+
+// Subtract from the directions their normal parts: m - w N(w^T m) / radius^2. Columns mix on
+// Stiefel manifolds alone.
+template <bool MIXED>
+INLINE void project(const Block &k, const Vec *w, Vec *m) {
+    const Vec half = 0.5f * k.share(k.stiefel()), single = k.share(k.oblique() | k.stiefel());
+    Vec own[COLUMNS], mixed[COLUMNS * COLUMNS], trace = splat(0.0f);
     for (int b = 0; b < COLUMNS; ++b) {
         own[b] = dot(w, b, m, b);
         trace += own[b];
-        for (int c = 0; c < b; ++c)
-            mixed[b * COLUMNS + c] = pick(stiefel, 0.5f * (dot(w, b, m, c) + dot(w, c, m, b)), zero);
+        for (int c = 0; MIXED && c < b; ++c)
+            mixed[b * COLUMNS + c] = half * (dot(w, b, m, c) + dot(w, c, m, b));
     }
+    trace *= k.share(k.sphere());
     for (int b = 0; b < COLUMNS; ++b) {
-        const Vec normal = pick(sphere, trace, pick(oblique | stiefel, own[b], zero));
+        const Vec normal = trace + single * own[b];
         for (int a = 0; a < ROWS; ++a) m[at(a, b)] -= w[at(a, b)] * normal;
-        for (int c = 0; c < b; ++c)
+        for (int c = 0; MIXED && c < b; ++c)
             for (int a = 0; a < ROWS; ++a) {
                 m[at(a, b)] -= w[at(a, c)] * mixed[b * COLUMNS + c];
                 m[at(a, c)] -= w[at(a, b)] * mixed[b * COLUMNS + c];
@@ -138,90 +167,130 @@ static inline void project(const Vec *w, Vec *m, Int sphere, Int oblique, Int st
 }
 
 // One pass of masked Gram-Schmidt: normalise as a whole, by columns, or orthonormalise.
-static inline void normalise(Vec *x, Int sphere, Int oblique, Int stiefel) {
-    Vec zero = splat(0.0f), one = splat(1.0f), tiny = splat(1e-38f), whole = zero;
-    for (int e = 0; e < ENTRIES; ++e) whole += x[e] * x[e];
+template <bool MIXED>
+INLINE void normalise(const Block &k, Vec *x) {
+    const Vec tiny = splat(1e-38f), share = k.share(k.stiefel());
+    const Vec whole = pick(k.sphere(), squared_norm(x), splat(1.0f));
     for (int b = 0; b < COLUMNS; ++b) {
-        for (int c = 0; c < b; ++c) {
-            const Vec overlap = pick(stiefel, dot(x, c, x, b), zero);
+        for (int c = 0; MIXED && c < b; ++c) {
+            const Vec overlap = share * dot(x, c, x, b);
             for (int a = 0; a < ROWS; ++a) x[at(a, b)] -= overlap * x[at(a, c)];
         }
-        Vec square = pick(sphere, whole, pick(oblique | stiefel, dot(x, b, x, b), one));
+        Vec square = pick(k.oblique() | k.stiefel(), dot(x, b, x, b), whole);
         square = pick(square > tiny, square, tiny);
-        Vec scale = one / root(square);
+        const Vec scale = k.radius / root(square);
         for (int a = 0; a < ROWS; ++a) x[at(a, b)] *= scale;
     }
 }
 
-// Kernels start, start + 1, ..., whose entries begin at offset.
+// Directions from gradients, and momentum brought up to date, in the order of memory.
 template <bool FULL, bool PLANES>
-static inline void block(const Layer &layer, const Options &o, const float *factor, double *sums,
-                         int64_t start, int64_t offset, int count) {
-    const int64_t apart = layer.inputs;
-    Vec w[ENTRIES], m[ENTRIES], old[ENTRIES];
-    alignas(64) float factors[LANES];
-    Vec radius = splat(1.0f), step;
-    Bytes kinds = {};
-    std::memcpy(&radius, layer.radius + start, FULL ? sizeof(Vec) : count * sizeof(float));
-    std::memcpy(&kinds, layer.kind + start, FULL ? sizeof(Bytes) : count);
-    for (int l = 0; l < LANES; ++l)
-        factors[l] = FULL || l < count ? factor[layer.pom[start + l]] : 0.0f;
-    std::memcpy(&step, factors, sizeof(step));
-    const Int kind = __builtin_convertvector(kinds, Int);
-    const Int sphere = kind == 1, oblique = kind == 2, stiefel = kind == 3;
-    get<FULL, PLANES>(w, layer.weight + offset, apart, count);
-    get<FULL, PLANES>(m, layer.gradient + offset, apart, count);
-    for (int e = 0; e < ENTRIES; ++e) m[e] = o.sign * m[e] + o.decay * w[e];
-    if (o.momentum != 0.0f) {
-        if (layer.fresh) {
-            std::memcpy(old, m, sizeof(m));
-        } else {
-            get<FULL, PLANES>(old, layer.buffer + offset, apart, count);
-            for (int e = 0; e < ENTRIES; ++e)
-                old[e] = o.momentum * old[e] + (1.0f - o.dampening) * m[e];
-        }
-        if (o.write) put<FULL, PLANES>(layer.buffer + offset, old, apart, count);
-        for (int e = 0; e < ENTRIES; ++e) m[e] = o.nesterov ? m[e] + o.momentum * old[e] : old[e];
+INLINE void direct(const Layer &layer, const Options &o, const Vec *w, Vec *m, const Block &k) {
+    if (o.sign != 1.0f || o.decay != 0.0f)
+        for (int e = 0; e < ENTRIES; ++e) m[e] = o.sign * m[e] + o.decay * w[e];
+    if (o.momentum == 0.0f) return;
+    Vec old[ENTRIES];
+    if (layer.fresh) {
+        for (int e = 0; e < ENTRIES; ++e) old[e] = m[e];
+    } else {
+        const float share = 1.0f - o.dampening;
+        get<FULL, PLANES>(old, layer.buffer + k.offset, layer.inputs, k.count);
+        for (int e = 0; e < ENTRIES; ++e) old[e] = o.momentum * old[e] + share * m[e];
     }
-    const Vec inverse = 1.0f / radius;
-    for (int e = 0; e < ENTRIES; ++e) w[e] *= inverse;
-    project(w, m, sphere, oblique, stiefel);
-    Vec square = splat(0.0f);
-    for (int e = 0; e < ENTRIES; ++e) square += m[e] * m[e];
-    for (int l = 0; l < count; ++l) sums[layer.pom[start + l]] += square[l];
-    if (!o.write) return;
-    step *= inverse;
-    for (int e = 0; e < ENTRIES; ++e) w[e] += step * m[e];
-    normalise(w, sphere, oblique, stiefel);
-    // One pass is enough unless a step is longer than the radius: see unrolled.py.
-    const Vec turns = step * step * square;
-    bool far = false;
-    for (int l = 0; l < LANES; ++l) far |= !(turns[l] <= 1.0f);
-    if (far) normalise(w, sphere, oblique, stiefel);
-    for (int e = 0; e < ENTRIES; ++e) w[e] *= radius;
-    put<FULL, PLANES>(layer.weight + offset, w, apart, count);
+    if (o.write) put<FULL, PLANES>(layer.buffer + k.offset, old, layer.inputs, k.count);
+    for (int e = 0; e < ENTRIES; ++e) m[e] = o.nesterov ? m[e] + o.momentum * old[e] : old[e];
 }
 
-// Block b of a layer: of all its kernels in turn, or of those with one output.
-static inline void step_block(const Layer &layer, const Options &o, const float *factor,
-                              double *sums, int64_t b) {
-    if (layer.inputs) {
+template <bool FULL, bool PLANES>
+INLINE void begin(const Layer &layer, const Options &o, const float *factor, Block &k) {
+    const int count = FULL ? LANES : k.count;
+    alignas(64) float steps[LANES] = {};
+    Bytes kinds = {};
+    k.radius = splat(1.0f);
+    std::memcpy(&k.radius, layer.radius + k.start, count * sizeof(float));
+    std::memcpy(&kinds, layer.kind + k.start, count);
+    for (int l = 0; l < count; ++l) steps[l] = factor[layer.pom[k.start + l]];
+    std::memcpy(&k.step, steps, sizeof(Vec));
+    k.kind = __builtin_convertvector(kinds, Int);
+    k.inverse = 1.0f / (k.radius * k.radius);
+    Vec w[ENTRIES], m[ENTRIES];
+    get<FULL, PLANES>(w, layer.weight + k.offset, layer.inputs, k.count);
+    get<FULL, PLANES>(m, layer.gradient + k.offset, layer.inputs, k.count);
+    direct<FULL, PLANES>(layer, o, w, m, k);
+    turn<PLANES>(k.w, w);
+    turn<PLANES>(k.m, m);
+}
+
+// Project the directions, and go along them.
+template <bool MIXED>
+INLINE void move(Block &k) {
+    Vec m[ENTRIES];
+    for (int e = 0; e < ENTRIES; ++e) m[e] = k.m[e];
+    project<MIXED>(k, k.w, m);
+    k.square = squared_norm(m);
+    for (int e = 0; e < ENTRIES; ++e) k.w[e] += k.step * m[e];
+}
+
+// One pass is enough unless a step is longer than the radius: see unrolled.py.
+template <bool FULL, bool PLANES, bool MIXED>
+INLINE void retract(const Layer &layer, const Block &k) {
+    Vec x[ENTRIES], numbers[ENTRIES];
+    for (int e = 0; e < ENTRIES; ++e) x[e] = k.w[e];
+    normalise<MIXED>(k, x);
+    if (!all(k.step * k.step * k.square <= k.radius * k.radius)) normalise<MIXED>(k, x);
+    turn_back<PLANES>(numbers, x);
+    put<FULL, PLANES>(layer.weight + k.offset, numbers, layer.inputs, k.count);
+}
+
+// Where block b of a layer lies: of all its kernels in turn, or of those with one output.
+template <bool PLANES>
+INLINE void locate(const Layer &layer, int64_t b, Block &k) {
+    k.start = b * LANES, k.offset = k.start * ENTRIES;
+    int64_t left = layer.kernels - k.start;
+    if (PLANES) {
         const int64_t each = (layer.inputs + LANES - 1) / LANES;
         const int64_t output = b / each, input = b % each * LANES;
-        const int64_t start = output * layer.inputs + input, left = layer.inputs - input;
-        const int64_t offset = output * layer.inputs * ENTRIES + input;
-        if (left < LANES) block<false, true>(layer, o, factor, sums, start, offset, left);
-        else block<true, true>(layer, o, factor, sums, start, offset, LANES);
-    } else {
-        const int64_t start = b * LANES, left = layer.kernels - start, offset = start * ENTRIES;
-        if (left < LANES) block<false, false>(layer, o, factor, sums, start, offset, left);
-        else block<true, false>(layer, o, factor, sums, start, offset, LANES);
+        k.start = output * layer.inputs + input, left = layer.inputs - input;
+        k.offset = output * layer.inputs * ENTRIES + input;
+    }
+    k.count = left < LANES ? left : LANES;
+}
+
+// Two blocks, one part of the step after the other: while a processor waits for one of them it
+// works on the other.
+template <bool PLANES, bool MIXED>
+INLINE void step_blocks(const Layer &layer, const Options &o, const float *factor, double *sums,
+                        int64_t first, int count) {
+    Block blocks[2];
+    for (int i = 0; i < count; ++i) {
+        Block &k = blocks[i];
+        locate<PLANES>(layer, first + i, k);
+        if (k.count < LANES) begin<false, PLANES>(layer, o, factor, k);
+        else begin<true, PLANES>(layer, o, factor, k);
+    }
+    for (int i = 0; i < count; ++i) move<MIXED>(blocks[i]);
+    for (int i = 0; i < count; ++i)
+        for (int l = 0; l < blocks[i].count; ++l)
+            sums[layer.pom[blocks[i].start + l]] += blocks[i].square[l];
+    if (!o.write) return;
+    for (int i = 0; i < count; ++i) {
+        if (blocks[i].count < LANES) retract<false, PLANES, MIXED>(layer, blocks[i]);
+        else retract<true, PLANES, MIXED>(layer, blocks[i]);
     }
 }
 
-static inline int64_t count_blocks(const Layer &layer) {
+INLINE int64_t count_blocks(const Layer &layer) {
     const int64_t each = layer.inputs ? layer.inputs : layer.kernels;
     return (each + LANES - 1) / LANES * (layer.kernels / each);
+}
+
+// Called by all threads, which share the blocks.
+template <bool PLANES, bool MIXED>
+static void step_layer(const Layer &layer, const Options &o, const float *factor, double *sums) {
+    const int64_t blocks = count_blocks(layer);
+#pragma omp for schedule(static) nowait
+    for (int64_t b = 0; b < blocks; b += 2)
+        step_blocks<PLANES, MIXED>(layer, o, factor, sums, b, blocks - b < 2 ? 1 : 2);
 }
 
 // Whether all gradients are finite: no exponent is all ones.
@@ -253,10 +322,11 @@ extern "C" void fgsgd_step(const Layer *layers, int32_t n, const Options *option
         double *own = sums;
 #endif
         for (int i = 0; i < n; ++i) {
-            const int64_t blocks = count_blocks(layers[i]);
-#pragma omp for schedule(static) nowait
-            for (int64_t b = 0; b < blocks; ++b)
-                step_block(layers[i], *options, factor, own, b);
+            const Layer &layer = layers[i];
+            const auto walk = layer.inputs
+                ? (layer.mixed ? step_layer<true, true> : step_layer<true, false>)
+                : (layer.mixed ? step_layer<false, true> : step_layer<false, false>);
+            walk(layer, *options, factor, own);
         }
     }
 }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fgmanifolds.torch.bounds import PomBounds
+from fgmanifolds.torch.kernels import KINDS
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.native.build import load
 
@@ -31,6 +32,7 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("kind", "radius", "pom")),
         ("kernels", ctypes.c_int64),
         ("fresh", ctypes.c_int64),
+        ("mixed", ctypes.c_int64),
         ("inputs", ctypes.c_int64),
     ]
 
@@ -192,6 +194,7 @@ class _Part:
             radius=self._radius.data_ptr(),
             pom=self._pom.data_ptr(),
             kernels=len(self._pom),
+            mixed=bool((self._kind == KINDS.index("stiefel")).any()),
         )
 
 
