@@ -147,6 +147,10 @@ def step_table(work: Callable[[], nn.Module], rounds: int, title: str) -> pd.Dat
 
     steps = {
         **variants(fresh),
+        # As SGD does, without a look at the gradients.
+        "FGSGD, PIO of four, C++, unchecked": ours(
+            fresh(), "pio", PIO, native=True, capturable=True
+        ),
         "geoopt RiemannianSGD, Stiefel": peer(geoopt_optimizers, fresh()),
         "geoopt RiemannianSGD, sphere": geoopt_sphere(fresh()),
         "POGO (SGD base), Stiefel": peer(pogo_optimizers, fresh()),
