@@ -66,13 +66,21 @@ INLINE int at(int row, int column) {
 #endif
 }
 
+// Copy a vector, or its first numbers: half of them, which is common, in one instruction.
+template <bool FULL>
+INLINE void transfer(void *to, const void *from, int count) {
+    if (FULL) std::memcpy(to, from, sizeof(Vec));
+    else if (count == LANES / 2) std::memcpy(to, from, sizeof(Vec) / 2);
+    else std::memcpy(to, from, count * sizeof(float));
+}
+
 // Vectors from memory, or to it, each so many numbers after the one before.
 template <bool FULL>
 INLINE void read(Vec *out, const float *from, int64_t apart, int count) {
 #pragma GCC unroll 64
     for (int e = 0; e < ENTRIES; ++e) {
         if (!FULL) out[e] = splat(0.0f);
-        std::memcpy(&out[e], from + e * apart, FULL ? sizeof(Vec) : count * sizeof(float));
+        transfer<FULL>(&out[e], from + e * apart, count);
     }
 }
 
@@ -80,7 +88,7 @@ template <bool FULL>
 INLINE void write(float *to, const Vec *in, int64_t apart, int count) {
 #pragma GCC unroll 64
     for (int e = 0; e < ENTRIES; ++e)
-        std::memcpy(to + e * apart, &in[e], FULL ? sizeof(Vec) : count * sizeof(float));
+        transfer<FULL>(to + e * apart, &in[e], count);
 }
 
 // The numbers of some kernels: of each entry (channels_last), or in the order of memory.
@@ -201,6 +209,13 @@ INLINE void direct(const Layer &layer, const Options &o, const Vec *w, Vec *m, c
     for (int e = 0; e < ENTRIES; ++e) m[e] = o.nesterov ? m[e] + o.momentum * old[e] : old[e];
 }
 
+// Ask for the next output's planes: they are more streams than a processor follows by itself. An
+// address behind the last output does no harm.
+INLINE void prefetch(const float *from, const Block &k, int64_t apart) {
+    for (int e = 0; e < ENTRIES; ++e)
+        __builtin_prefetch(from + k.offset + (ENTRIES + e) * apart);
+}
+
 template <bool FULL, bool PLANES>
 INLINE void begin(const Layer &layer, const Options &o, const float *factor, Block &k) {
     const int count = FULL ? LANES : k.count;
@@ -213,6 +228,11 @@ INLINE void begin(const Layer &layer, const Options &o, const float *factor, Blo
     std::memcpy(&k.step, steps, sizeof(Vec));
     k.kind = __builtin_convertvector(kinds, Int);
     k.inverse = 1.0f / (k.radius * k.radius);
+    if (PLANES) {
+        prefetch(layer.weight, k, layer.inputs);
+        prefetch(layer.gradient, k, layer.inputs);
+        if (layer.buffer) prefetch(layer.buffer, k, layer.inputs);
+    }
     Vec w[ENTRIES], m[ENTRIES];
     get<FULL, PLANES>(w, layer.weight + k.offset, layer.inputs, k.count);
     get<FULL, PLANES>(m, layer.gradient + k.offset, layer.inputs, k.count);
