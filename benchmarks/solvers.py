@@ -17,7 +17,7 @@ from rich.progress import track
 
 from fgmanifolds import FGSGDSolver
 from fgmanifolds.solver import constant, robbins_monro
-from fgmanifolds.theory.problems import PROBLEMS, make_problem
+from fgmanifolds.verify.problems import PROBLEMS, make_problem
 
 PASSES = 60
 LEVELS = (1e-1, 1e-2, 1e-4, 1e-8)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import fgmanifolds
-from fgmanifolds.theory import claims_table, verify
+from fgmanifolds.verify import claims_table, verify
 
 project = "fgmanifolds"
 author = "The fgmanifolds developers"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Sphere,
         Stiefel,
     )
-    from fgmanifolds.geometry.geomstats import as_geomstats
+    from fgmanifolds.interop.geomstats import as_geomstats
     from fgmanifolds.solver import FGSGDSolver, StochasticProblem
 
 __version__ = "0.1.0"
@@ -36,7 +36,7 @@ _HOME = {
     "Sphere": "fgmanifolds.geometry",
     "Stiefel": "fgmanifolds.geometry",
     "StochasticProblem": "fgmanifolds.solver",
-    "as_geomstats": "fgmanifolds.geometry.geomstats",
+    "as_geomstats": "fgmanifolds.interop.geomstats",
 }
 
 __all__ = [

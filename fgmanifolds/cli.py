@@ -22,7 +22,7 @@ from fgmanifolds.validation import check_choice, check_choices, check_integer
 
 if TYPE_CHECKING:
     from fgmanifolds.experiments import RunResult
-    from fgmanifolds.theory import Claim, Verified
+    from fgmanifolds.verify import Claim, Verified
 
 __all__ = ["app", "main"]
 
@@ -285,8 +285,8 @@ def verify(
     """Check the paper's statements; exit status 0 when every verdict is the expected one."""
     with _user_errors():
         check_choice("format", form, FORMATS)
-        from fgmanifolds.theory import CLAIMS
-        from fgmanifolds.theory import verify as run_checks
+        from fgmanifolds.verify import CLAIMS
+        from fgmanifolds.verify import verify as run_checks
 
         names = list(CLAIMS) if only is None else list(_names(only))
         check_choices("only", names, CLAIMS)

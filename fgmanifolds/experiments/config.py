@@ -10,9 +10,9 @@ import torch
 from fgmanifolds.data import DATASETS
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
-from fgmanifolds.torch.bounds import RULES
-from fgmanifolds.torch.optim import GRADIENT_NORMS
-from fgmanifolds.torch.weight_sets import SCHEMES
+from fgmanifolds.torch.ops.bounds import RULES
+from fgmanifolds.torch.optim.fgsgd import GRADIENT_NORMS
+from fgmanifolds.torch.schemes import SCHEMES
 from fgmanifolds.validation import (
     check_bool,
     check_choice,

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fgmanifolds.capacity import margin_quantile
 from fgmanifolds.geometry import COMPONENTS
-from fgmanifolds.theory import margin_quantile
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 __all__ = ["StepRecord", "collection_metrics"]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from fgmanifolds import __version__, plot
 from fgmanifolds.experiments.config import TrainConfig
-from fgmanifolds.theory import Verified, claims_table
+from fgmanifolds.verify import Verified, claims_table
 
 if TYPE_CHECKING:
     from fgmanifolds.experiments.run import RunResult

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
+from fgmanifolds.capacity import BoundRecorder
 from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.experiments.peers import PEERS
 from fgmanifolds.models import build_model
-from fgmanifolds.theory import BoundRecorder
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 __all__ = ["Trainer", "evaluate"]

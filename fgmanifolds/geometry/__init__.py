@@ -1,7 +1,6 @@
 """Component manifolds, their products, and curvature, on NumPy arrays."""
 
-from fgmanifolds.geometry.base import Component
-from fgmanifolds.geometry.components import COMPONENTS, Euclidean, Oblique, Sphere, Stiefel
+from fgmanifolds.geometry.component import Component
 from fgmanifolds.geometry.curvature import (
     Plane,
     curvature_form,
@@ -11,9 +10,14 @@ from fgmanifolds.geometry.curvature import (
     second_fundamental_form,
     sectional_curvature,
 )
-from fgmanifolds.geometry.foreign import ScaledSubmanifold
+from fgmanifolds.geometry.euclidean import Euclidean
+from fgmanifolds.geometry.oblique import Oblique
 from fgmanifolds.geometry.product import ScaledProductManifold
-from fgmanifolds.geometry.stiefel import CanonicalStiefel
+from fgmanifolds.geometry.registry import COMPONENTS
+from fgmanifolds.geometry.sphere import Sphere
+from fgmanifolds.geometry.stiefel import Stiefel
+from fgmanifolds.geometry.stiefel_canonical import CanonicalStiefel
+from fgmanifolds.geometry.submanifold import ScaledSubmanifold
 
 __all__ = [
     "COMPONENTS",

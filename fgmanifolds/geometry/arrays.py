@@ -16,6 +16,7 @@ __all__ = [
     "sym",
     "tangent_generator",
     "transposed",
+    "unit_matrix",
 ]
 
 Array = NDArray[np.floating[Any]]
@@ -54,3 +55,10 @@ def tangent_generator(rng: RandomState) -> np.random.Generator:
     """
     is_seed = isinstance(rng, int | np.integer)
     return np.random.default_rng([int(rng), 1] if is_seed else rng)  # type: ignore[arg-type]
+
+
+def unit_matrix(shape: tuple[int, int], index: int) -> Array:
+    """Matrix with a one at the flat `index` and zeros elsewhere."""
+    matrix = np.zeros(shape)
+    matrix.flat[index] = 1.0
+    return matrix

@@ -12,9 +12,9 @@ from pymanopt.manifolds.manifold import Manifold
 from pymanopt.manifolds.product import Product, _ProductTangentVector
 
 from fgmanifolds.geometry.arrays import Array, RandomState, tangent_generator
-from fgmanifolds.geometry.base import Component
+from fgmanifolds.geometry.component import Component
 from fgmanifolds.geometry.curvature import Curved, Plane
-from fgmanifolds.geometry.foreign import ScaledSubmanifold
+from fgmanifolds.geometry.submanifold import ScaledSubmanifold
 
 __all__ = ["ScaledProductManifold"]
 

@@ -2,7 +2,8 @@
 
 from fgmanifolds.solver.fgsgd import FGSGDResult, FGSGDSolver, Step
 from fgmanifolds.solver.problem import StochasticProblem
-from fgmanifolds.solver.schedule import (
+from fgmanifolds.steps.formulas import corollary2, global_bound, paper, theorem2
+from fgmanifolds.steps.schedules import (
     Schedule,
     check_schedule,
     constant,
@@ -10,7 +11,6 @@ from fgmanifolds.solver.schedule import (
     robbins_monro,
     step_decay,
 )
-from fgmanifolds.solver.step_size import corollary2, global_bound, paper, theorem2
 
 __all__ = [
     "FGSGDResult",

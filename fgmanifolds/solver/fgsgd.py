@@ -17,10 +17,16 @@ from pymanopt.tools.printer import ColumnPrinter, VoidPrinter
 
 from fgmanifolds.geometry import ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array, RandomState
-from fgmanifolds.solver.poms import RULES, Poms
+from fgmanifolds.solver.poms import Poms
 from fgmanifolds.solver.problem import StochasticProblem
-from fgmanifolds.solver.schedule import Schedule, check_schedule, robbins_monro
-from fgmanifolds.solver.step_size import GRADIENT_NORMS, NORM_MOMENTUM
+from fgmanifolds.steps.norms import (
+    GRADIENT_NORMS,
+    chosen_denominator,
+    gradient_scale,
+    running_mean_square,
+)
+from fgmanifolds.steps.rules import StepRule, as_rule
+from fgmanifolds.steps.schedules import Schedule, check_schedule, robbins_monro
 from fgmanifolds.validation import check_choice, check_integer, check_number
 
 __all__ = ["FGSGDResult", "FGSGDSolver", "Step"]
@@ -71,14 +77,15 @@ class FGSGDSolver(Optimizer):
     Parameters
     ----------
     lr : float, schedule or callable
-        See :mod:`fgmanifolds.solver.schedule`. Default: ``robbins_monro()``. What breaks
+        See :mod:`fgmanifolds.steps.schedules`. Default: ``robbins_monro()``. What breaks
         eq. (4), such as a constant, is refused unless `check_schedule` is false.
-    rule : {"corollary2", "global", "theorem2", "paper", None}
-        Denominator of the step, see :mod:`fgmanifolds.solver.step_size`; None for none.
+    rule : {"corollary2", "global", "theorem2", "paper", "relative", None} or StepRule
+        Denominator of the step, see :mod:`fgmanifolds.steps.formulas`; None for none.
     gradient_norm : {"past", "current"}
-        Norm R in the denominator: a running average over earlier steps, or that
-        of the gradient which it divides. The latter, as printed, biases the
-        direction of stochastic steps.
+        Norm R in the denominator, that of the momentum at a gradient's scale: the root of a
+        running mean of R^2 over earlier steps, with max{g, R} of the present step as a bound;
+        or that of the same step, as printed, which biases the direction of stochastic steps.
+        With momentum neither is free of bias, since the momentum holds past samples.
     momentum, dampening : float
         ``mu = momentum * mu + (1 - dampening) * grad``, in [0, 1). mu is moved by the
         manifold's vector transport.
@@ -133,7 +140,7 @@ class FGSGDSolver(Optimizer):
         self,
         lr: float | Schedule | Callable[[int], float] | None = None,
         *,
-        rule: str | None = "corollary2",
+        rule: str | StepRule | None = "corollary2",
         gradient_norm: str = "past",
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -150,7 +157,6 @@ class FGSGDSolver(Optimizer):
     ) -> None:
         options.setdefault("max_cost_evaluations", math.inf)
         super().__init__(**options)
-        check_choice("rule", rule, RULES)
         check_choice("gradient_norm", gradient_norm, GRADIENT_NORMS)
         check_number("momentum", momentum, low=0.0, high=math.nextafter(1.0, 0.0))
         check_number("dampening", dampening, low=0.0, high=math.nextafter(1.0, 0.0))
@@ -159,7 +165,7 @@ class FGSGDSolver(Optimizer):
         if rescale_every is not None:
             check_integer("rescale_every", rescale_every, low=1)
         self.schedule = _schedule(lr, check_schedule)
-        self.rule, self.gradient_norm = rule, gradient_norm
+        self.rule, self.gradient_norm = as_rule(rule), gradient_norm
         self.momentum, self.dampening = momentum, dampening
         self.poms, self.reference = poms, reference
         self.curvature_bounds, self.use_exp = curvature_bounds, use_exp
@@ -167,7 +173,7 @@ class FGSGDSolver(Optimizer):
         self.callback, self.seed = callback, seed
 
     def __repr__(self) -> str:
-        return f"FGSGDSolver({self.schedule}, rule={self.rule!r}, momentum={self.momentum:g})"
+        return f"FGSGDSolver({self.schedule}, rule={self.rule.name!r}, momentum={self.momentum:g})"
 
     def run(self, problem: Problem, *, initial_point: Any = None, **_: Any) -> FGSGDResult:
         """Minimise a cost.
@@ -194,7 +200,7 @@ class FGSGDSolver(Optimizer):
         self._initialize_log(
             optimizer_parameters={
                 "lr": repr(self.schedule),
-                "rule": self.rule,
+                "rule": self.rule.name,
                 "gradient_norm": self.gradient_norm,
                 "momentum": self.momentum,
             }
@@ -354,9 +360,9 @@ class _State:
             return None
         if not self.stochastic:
             self._remember(cost)
-        self.denominator = self._denominators(norms)
         lr = solver.schedule(self.iteration)
         direction = self._momentum(gradient)
+        self.denominator = self._denominators(self.poms.norms(point, direction))
         move = self.poms.scaled(direction, -lr / self.denominator)
         self.step_length = float(manifold.norm(point, move))
         self.point = self._moved(point, move)
@@ -378,13 +384,15 @@ class _State:
             return moved
 
     def _denominators(self, norms: Array) -> Array:
-        """From the past norms; at the first step there are none but the present ones."""
-        use = norms if self.past is None or self.solver.gradient_norm == "current" else self.past
-        reference = self.best[2] if self.solver.reference is None else self.solver.reference
-        g = self.poms.denominators(use, self.point, reference)
-        keep = NORM_MOMENTUM if self.past is not None else 0.0
-        self.past = (1 - keep) * norms + (0.0 if self.past is None else keep * self.past)
-        return g
+        """From the norms of the direction; at the first step there are none of the past."""
+        solver = self.solver
+        reference = self.best[2] if solver.reference is None else solver.reference
+        scale = gradient_scale(solver.momentum, solver.dampening)
+        past = self.past if solver.gradient_norm == "past" else None
+        geometry = self.poms.geometry(self.point, reference)
+        g = chosen_denominator(solver.rule, norms, past, geometry, scale)
+        self.past = running_mean_square(self.past, scale * norms)
+        return np.asarray(g)
 
     def _momentum(self, gradient: Any) -> Any:
         """Momentum (31), with the sign that descends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,9 @@ from pymanopt.manifolds import Product
 from pymanopt.manifolds.manifold import Manifold
 
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.solver import step_size
+from fgmanifolds.steps import StepRule
 
-__all__ = ["RULES", "Poms"]
-
-RULES = ("corollary2", "global", "theorem2", "paper", None)
+__all__ = ["PointGeometry", "Poms"]
 
 
 class Poms:
@@ -25,7 +24,7 @@ class Poms:
     manifold : pymanopt Manifold
     groups : sequence of sequences of int, optional
         Positions of the components of each POM. Default: the manifold is one POM.
-    rule : {"corollary2", "global", "theorem2", "paper", None}
+    rule : StepRule
     curvature_bounds : (float, float), optional
         Range of the sectional curvature, for manifolds that do not tell it.
     """
@@ -34,13 +33,13 @@ class Poms:
         self,
         manifold: Manifold,
         groups: Sequence[Sequence[int]] | None,
-        rule: str | None,
+        rule: StepRule,
         curvature_bounds: tuple[float, float] | None,
     ) -> None:
         self.manifold, self.rule = manifold, rule
         self.parts = list(manifold.manifolds) if isinstance(manifold, Product) else [manifold]
         self.groups = _checked_groups(groups, len(self.parts))
-        if rule is not None:
+        if rule.name is not None:
             bounds = [self._bounds(group, curvature_bounds) for group in self.groups]
             self.low, self.high = (
                 np.array(ends, dtype=float) for ends in zip(*bounds, strict=True)
@@ -60,7 +59,7 @@ class Poms:
             bounds = getattr(part, "sectional_curvature_bounds", None)
             if bounds is None:
                 raise ValueError(
-                    f"{part} does not tell its sectional curvature, which rule={self.rule!r} "
+                    f"{part} does not tell its sectional curvature, which rule={self.rule.name!r} "
                     "needs: give curvature_bounds=(low, high), or rule=None."
                 )
             ranges.append(bounds)
@@ -87,25 +86,16 @@ class Poms:
         ]
         return np.array([sum(each[i] for i in group) for group in self.groups])
 
-    def denominators(self, norms: Array, point: Any, reference: Any) -> Array:
-        """Denominator g of each POM."""
-        if self.rule is None:
-            return np.ones(len(self.groups))
-        high, kappa = np.maximum(self.high, 0.0), np.maximum(-self.low, 0.0)
-        if self.rule == "corollary2":
-            return step_size.corollary2(norms, high)
-        if self.rule == "global":
-            return step_size.global_bound(norms, self._curved_norms(point), kappa)
-        if self.rule == "theorem2":
-            return step_size.theorem2(norms, self.distances(point, reference), kappa)
-        rho = np.divide(1.0, high, out=np.zeros_like(high), where=high > 0)
-        return np.where(high > 0, step_size.paper(norms, rho, high), 1.0)
+    def geometry(self, point: Any, reference: Any) -> PointGeometry:
+        """What step rules ask of the POMs at a point."""
+        return PointGeometry(self, point, reference)
 
-    def _curved_norms(self, point: Any) -> Array:
-        points = self._split(point)
+    def _group_norms(self, point: Any, *, curved: bool) -> Array:
         squares = [
-            0.0 if np.isinf(getattr(part, "injectivity_radius", 0.0)) else np.vdot(w, w).real
-            for part, w in zip(self.parts, points, strict=True)
+            0.0
+            if curved and np.isinf(getattr(part, "injectivity_radius", 0.0))
+            else np.vdot(w, w).real
+            for part, w in zip(self.parts, self._split(point), strict=True)
         ]
         return np.sqrt([sum(squares[i] for i in group) for group in self.groups])
 
@@ -118,6 +108,38 @@ class Poms:
             for i in group:
                 out[i] = float(factor) * vector[i]
         return out
+
+
+@dataclass(frozen=True)
+class PointGeometry:
+    """The :class:`~fgmanifolds.steps.PomGeometry` of a manifold's POMs at a point."""
+
+    poms: Poms
+    point: Any
+    reference: Any
+
+    @property
+    def c_hat(self) -> Array:
+        """Tight upper bound of the sectional curvature, at least 0."""
+        return np.maximum(self.poms.high, 0.0)
+
+    @property
+    def kappa(self) -> Array:
+        """Minus the tight lower bound, at least 0."""
+        return np.maximum(-self.poms.low, 0.0)
+
+    @property
+    def curved_norm(self) -> Array:
+        """Frobenius norm of the curved components."""
+        return self.poms._group_norms(self.point, curved=True)
+
+    def distance(self) -> Array:
+        """Distance (21) to the reference, or an upper bound of it."""
+        return self.poms.distances(self.point, self.reference)
+
+    def point_norm(self) -> Array:
+        """Frobenius norm of the point."""
+        return self.poms._group_norms(self.point, curved=False)
 
 
 def _distance(part: Manifold, point: Any, reference: Any) -> float:

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.torch.kernels import RETRACTIONS
+from fgmanifolds.torch.components import grid_of, view_weight
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.batched import RETRACTIONS
 from fgmanifolds.torch.problem import pom_problem
-from fgmanifolds.torch.renormalization import FeatureSpread, map_sizes, remove_hooks
 from fgmanifolds.torch.selection import Candidate, LayerOptions, select
-from fgmanifolds.torch.weights import grid_of, view_weight
+from fgmanifolds.torch.spread import FeatureSpread, map_sizes, remove_hooks
 from fgmanifolds.validation import check_choice, check_integer
 
 __all__ = ["POMAdapter"]

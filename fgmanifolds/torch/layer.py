@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.torch import kernels
-from fgmanifolds.torch.kernels import Masks
-from fgmanifolds.torch.renormalization import FeatureSpread, geometric_scaling, radii
+from fgmanifolds.torch.components import ComponentBatch, WeightView
+from fgmanifolds.torch.ops import batched as kernels
+from fgmanifolds.torch.ops.batched import Masks
 from fgmanifolds.torch.selection import LayerOptions
-from fgmanifolds.torch.weights import ComponentBatch, WeightView
+from fgmanifolds.torch.spread import FeatureSpread, geometric_scaling, radii
 
 __all__ = ["POMLayer"]
 

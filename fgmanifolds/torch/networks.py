@@ -12,8 +12,8 @@ from torch import Tensor
 from fgmanifolds.geometry import COMPONENTS, Component
 from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.components import ComponentBatch
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.weights import ComponentBatch
 from fgmanifolds.validation import check_number
 
 __all__ = ["distances", "interpolate"]

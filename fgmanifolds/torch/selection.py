@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from fgmanifolds.geometry import COMPONENTS
-from fgmanifolds.torch.weight_sets import POM_MODES, SCHEMES
+from fgmanifolds.torch.schemes import POM_MODES, SCHEMES
 from fgmanifolds.validation import check_choice, check_choices, check_number
 
 __all__ = ["FAN_OUT", "Candidate", "LayerOptions", "Selection", "select"]

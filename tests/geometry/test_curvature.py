@@ -18,7 +18,7 @@ from fgmanifolds.geometry import (
     second_fundamental_form,
     sectional_curvature,
 )
-from fgmanifolds.theory.chart import component_chart, joined, product_charts
+from fgmanifolds.verify.chart import component_chart, joined, product_charts
 from tests.geometry.strategies import components, products, seeds, tangents
 
 CANONICAL = [Stiefel(a, b, metric="canonical") for a, b in ((4, 2), (5, 3), (4, 3), (3, 3), (3, 1))]

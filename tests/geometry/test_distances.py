@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from torch.func import jacrev, jvp
 
 from fgmanifolds import Euclidean, Oblique, ScaledProductManifold, Sphere, Stiefel
-from fgmanifolds.theory.chart import constraint
+from fgmanifolds.verify.chart import constraint
 from tests.geometry.strategies import components, seeds, tangents
 
 SHAPES = [(3, 2), (4, 2), (4, 3), (5, 2), (6, 5), (7, 3), (9, 4), (12, 3), (50, 2), (10, 10)]

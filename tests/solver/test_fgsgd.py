@@ -19,7 +19,7 @@ from fgmanifolds import (
     StochasticProblem,
 )
 from fgmanifolds.solver import corollary2, global_bound, paper, robbins_monro, theorem2
-from fgmanifolds.theory.problems import PROBLEMS, make_problem
+from fgmanifolds.verify.problems import PROBLEMS, make_problem
 
 RNG = np.random.default_rng(0)
 MATRIX = np.diag([1.0, 2.0, 3.0, 4.0])
@@ -195,14 +195,15 @@ def by_hand(problem, start, steps, momentum, dampening, denominator):
     for t in range(steps):
         gradient = problem.euclidean_gradient(point)
         tangent = [g - w * np.vdot(w, g) / r**2 for g, w, r in zip(gradient, point, radii)]
-        norm = np.sqrt(sum(np.vdot(g, g) for g in tangent))
         mu = (
             tangent
             if mu is None
             else [momentum * m + (1 - dampening) * g for m, g in zip(mu, tangent)]
         )
-        g = denominator(norm if past is None else past)
-        past = norm if past is None else 0.9 * past + 0.1 * norm
+        # R is the norm of the momentum at the scale of a gradient.
+        norm = np.sqrt(sum(np.vdot(m, m) for m in mu)) * (1 - momentum) / (1 - dampening)
+        g = denominator(norm) if past is None else max(denominator(past**0.5), norm)
+        past = norm**2 if past is None else 0.9 * past + 0.1 * norm**2
         lr = 0.5 / (1 + t / 10) ** 0.75
         moved = [w - lr / g * m for w, m in zip(point, mu)]
         point = [r * w / np.linalg.norm(w) for w, r in zip(moved, radii)]

@@ -9,7 +9,7 @@ from torch import nn
 
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch import POMAdapter
-from fgmanifolds.torch.renormalization import MOMENTUM, geometric_scaling
+from fgmanifolds.torch.spread import MOMENTUM, geometric_scaling
 
 ALL = tuple(COMPONENTS)
 

@@ -1,0 +1,1 @@
+"""Logarithms: on spheres, on orthogonal groups, and by shooting."""

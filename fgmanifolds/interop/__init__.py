@@ -1,0 +1,1 @@
+"""The same manifolds in other packages."""

@@ -1,6 +1,0 @@
-"""The step of FG-SGD on small kernels as a C++ function, compiled where it is first used."""
-
-from fgmanifolds.torch.native.build import NativeBuildError, available, load
-from fgmanifolds.torch.native.step import NativeTable, can_take
-
-__all__ = ["NativeBuildError", "NativeTable", "available", "can_take", "load"]

@@ -1,0 +1,233 @@
+"""The C++ step against the way through torch, in float32 and float64."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.torch.ops.native import NativeBuildError, available, build, can_take
+
+pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
+
+CURVED = ("sphere", "oblique", "stiefel")
+SHAPES = [(3, 3), (5, 5), (1, 3), (2, 4), (4, 2), (7, 7), (3, 1)]
+
+
+def layer(shape, outputs=6, inputs=7, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, shape, bias=False))
+
+
+def steps(net, gradients, native, scheme="pio", manifolds=(*CURVED, "euclidean"), **options):
+    adapter = POMAdapter(net, scheme, manifolds).initialize_()
+    optimizer = FGSGD(adapter, native=native, **options)
+    for gradient in gradients:
+        net[0].weight.grad = gradient.to(net[0].weight)
+        optimizer.step()
+    return adapter, optimizer
+
+
+def gradients_of(net, count, seed, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    return [scale * torch.randn(net[0].weight.shape, generator=generator) for _ in range(count)]
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 1000),
+    shape=st.sampled_from(SHAPES),
+    outputs=st.integers(4, 9),
+    rule=st.sampled_from(["corollary2", "global", "paper", None]),
+    norm=st.sampled_from(["past", "current"]),
+    momentum=st.sampled_from([0.0, 0.9]),
+    nesterov=st.booleans(),
+    dampening=st.sampled_from([0.0, 0.3]),
+    decay=st.sampled_from([0.0, 0.1]),
+    maximize=st.booleans(),
+    scheme=st.sampled_from(["pi", "po", "pio"]),
+)
+def test_three_steps_as_through_torch(
+    seed, shape, outputs, rule, norm, momentum, nesterov, dampening, decay, maximize, scheme
+):
+    nesterov = nesterov and momentum > 0
+    net = layer(shape, outputs, seed=seed)
+    options = {
+        "lr": 0.1,
+        "rule": rule,
+        "gradient_norm": norm,
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "dampening": 0.0 if nesterov else dampening,
+        "weight_decay": decay,
+        "maximize": maximize,
+        "scheme": scheme,
+    }
+    gradients = gradients_of(net, 3, seed)
+    twin = copy.deepcopy(net).double()
+    _, ours = steps(net, gradients, True, **options)
+    _, reference = steps(twin, gradients, False, **options)
+    size = float(twin[0].weight.abs().max())
+    torch.testing.assert_close(net[0].weight.double(), twin[0].weight, rtol=0, atol=3e-5 * size)
+    for a, b in zip(ours.pom_statistics()["0"], reference.pom_statistics()["0"]):
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-6)
+    if momentum:
+        a, b = (
+            o.state[n[0].weight]["momentum_buffer"] for o, n in ((ours, net), (reference, twin))
+        )
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_gradients_of_any_size_leave_weights_on_their_manifolds(shape, scale):
+    net = layer(shape, 20, 20)
+    options = {"lr": 0.5, "momentum": 0.9, "manifolds": CURVED, "scheme": "pi"}
+    adapter, _ = steps(net, gradients_of(net, 5, 0, scale), True, rule=None, **options)
+    assert adapter.residual() < 2e-5
+
+
+def test_nearly_dependent_columns():
+    """A long step along one direction for all columns; Gram-Schmidt is done twice for it."""
+    net = layer((5, 3), 8, 8)
+    direction = torch.randn(1, 1, 5, 1).expand(8, 8, 5, 3)
+    noise = 1e-3 * torch.randn(8, 8, 5, 3)
+    adapter = POMAdapter(net, "layer", ("stiefel",), radius=1.0).initialize_()
+    optimizer = FGSGD(adapter, lr=30.0, rule=None)
+    net[0].weight.grad = direction + noise
+    optimizer.step()
+    assert adapter.residual() < 1e-4
+
+
+def test_1000_steps_stay_on_the_manifolds():
+    net = layer((3, 3), 16, 16)
+    adapter, _ = steps(net, gradients_of(net, 1000, 1), True, lr=0.1, momentum=0.9)
+    assert adapter.residual() < 1e-6
+
+
+def test_layers_that_it_cannot_take_go_through_torch():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 8, 1), nn.Conv2d(8, 4, 11))
+    adapter = POMAdapter(net, "pi", CURVED).initialize_()
+    assert [can_take(adapter.layers[name]) for name in "012"] == [True, False, False]
+    net[0].weight.data = net[0].weight.data.mT
+    assert not can_take(adapter.layers["0"])
+    assert not can_take(POMAdapter(copy.deepcopy(net).double(), "pi", CURVED).layers["0"])
+
+
+def test_versions_count_so_that_autograd_notices():
+    net = layer((3, 3))
+    weight = net[0].weight
+    loss = (weight**2).sum()
+    steps(net, gradients_of(net, 1, 0), True, lr=0.1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_the_process_keeps_its_floating_point_mode():
+    """Libraries linked with -ffast-math make all numbers below 1e-38 zero, for everyone."""
+    code = (
+        "import numpy as np; from fgmanifolds.torch.ops.native import load; load(3, 3, False);"
+        "assert np.float32(1e-40) * np.float32(1.0) > 0; assert np.float64(1e-310) / 2 > 0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_failures_to_compile_are_told_and_training_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    failed = subprocess.CompletedProcess([], 1, "", "error: no such machine")
+    monkeypatch.setattr(build.subprocess, "run", lambda *_, **__: failed)
+    build.load.cache_clear()
+    net, twin = layer((3, 3)), layer((3, 3))
+    gradients = gradients_of(net, 2, 0)
+    with pytest.warns(RuntimeWarning, match="native=True is given up: error: no such machine"):
+        _, optimizer = steps(net, gradients, True, lr=0.1, momentum=0.9)
+    assert not optimizer.native
+    steps(twin, gradients, False, lr=0.1, momentum=0.9)
+    assert torch.equal(net[0].weight, twin[0].weight)
+    build.load.cache_clear()
+    with pytest.raises(NativeBuildError, match="no such machine"):
+        build.load(3, 3, False)
+    build.load.cache_clear()
+
+
+def test_without_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    net = layer((3, 3))
+    adapter = POMAdapter(net).initialize_()
+    assert not FGSGD(adapter, lr=0.1).native
+    with pytest.raises(ValueError, match=r"native=True needs a C\+\+ compiler"):
+        FGSGD(adapter, lr=0.1, native=True)
+
+
+def test_the_cache_is_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build.load.cache_clear()
+    build.load(2, 2, False)
+    (path,) = (tmp_path / "fgmanifolds").glob("*.so")
+    before = path.stat().st_mtime_ns
+    build.load.cache_clear()
+    build.load(2, 2, False)
+    assert path.stat().st_mtime_ns == before
+    assert np.all([p.suffix == ".so" for p in (tmp_path / "fgmanifolds").iterdir()])
+    build.load.cache_clear()
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 1000),
+    shape=st.sampled_from([(3, 3), (2, 4), (5, 2)]),
+    inputs=st.integers(2, 40),
+    transposed=st.booleans(),
+    scheme=st.sampled_from(["pi", "po", "pio"]),
+)
+def test_channels_last_as_through_torch(seed, shape, inputs, transposed, scheme):
+    torch.manual_seed(seed)
+    make = nn.ConvTranspose2d if transposed else nn.Conv2d
+    net = nn.Sequential(make(inputs, 5, shape, bias=False)).to(memory_format=torch.channels_last)
+    twin = copy.deepcopy(net).double()
+    gradients = [g.to(memory_format=torch.channels_last) for g in gradients_of(net, 3, seed)]
+    options = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "scheme": scheme}
+    adapter, _ = steps(net, gradients, True, **options)
+    assert can_take(adapter.layers["0"])
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    steps(twin, gradients, False, **options)
+    size = float(twin[0].weight.abs().max())
+    torch.testing.assert_close(net[0].weight.double(), twin[0].weight, rtol=0, atol=3e-5 * size)
+
+
+def test_layouts_that_differ_go_through_torch():
+    net = layer((3, 3)).to(memory_format=torch.channels_last)
+    (gradient,) = gradients_of(net, 1, 0)
+    adapter, _ = steps(net, [gradient.contiguous()], True, lr=0.1)
+    assert not can_take(adapter.layers["0"])
+    twin = layer((3, 3))
+    steps(twin, [gradient], True, lr=0.1)
+    torch.testing.assert_close(net[0].weight, twin[0].weight)
+
+
+def test_channels_last_in_three_dimensions():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv3d(20, 4, 2, bias=False))
+    last = copy.deepcopy(net).to(memory_format=torch.channels_last_3d)
+    gradients = gradients_of(net, 2, 0)
+    steps(net, gradients, True, lr=0.1, momentum=0.9)
+    gradients = [g.to(memory_format=torch.channels_last_3d) for g in gradients]
+    adapter, _ = steps(last, gradients, True, lr=0.1, momentum=0.9)
+    assert can_take(adapter.layers["0"])
+    torch.testing.assert_close(net[0].weight, last[0].weight)
+
+
+@pytest.mark.parametrize("length", [0.5, 1e3, 1e6])
+def test_long_steps_stay_on_the_manifold(length):
+    net = layer((3, 3), 20, 30)
+    radius = float(POMAdapter(net, "layer", ("stiefel",)).layers["0"].radius[0])
+    gradients = gradients_of(net, 1, 0, scale=length * radius)
+    adapter, _ = steps(net, gradients, True, "layer", ("stiefel",), lr=1.0, rule=None)
+    assert max(adapter.layers["0"].residuals().values()) < 1e-6
