@@ -11,8 +11,8 @@ import pandas as pd
 from fgmanifolds.capacity.shapes import ARCHITECTURES, LayerShape
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.geometry.arrays import Array
+from fgmanifolds.torch.scaling import geometric_scaling
 from fgmanifolds.torch.schemes import SCHEMES, block_sets, kernel_sets
-from fgmanifolds.torch.spread import geometric_scaling
 from fgmanifolds.validation import check_choice, check_choices, check_number
 
 __all__ = ["FAN_OUT", "group_norms", "proposition1_norms"]
@@ -107,7 +107,8 @@ def _unit_squares(
     rng = np.random.default_rng(seed)
     if kernel == 1:
         found = []
-        for block in block_sets((outputs, inputs), scheme, len(manifolds), rng):
+        (blocks,) = block_sets((outputs, inputs), scheme, len(manifolds), rng)
+        for block in blocks:
             sides = sorted((len(block.outputs), len(block.inputs)))
             square = _square(manifolds[block.manifold], sides[0])
             found.append((square, sides[1]))

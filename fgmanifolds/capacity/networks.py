@@ -71,7 +71,8 @@ def _pom_norms(layer: POMLayer) -> Norms:
     """Norms of each POM; components of different shapes count as blocks of one matrix."""
     frobenius2 = np.zeros(layer.view.n_poms)
     spectral2, rows = np.zeros_like(frobenius2), np.zeros_like(frobenius2)
-    for batch, components in layer.components():
+    for batch in layer.view.batches:
+        components = batch.read(layer.weight.detach())
         poms = layer.view.pom[batch.members].cpu().numpy()
         present, inverse = np.unique(poms, return_inverse=True)
         norms = concatenated_norms(_numpy(components), inverse)

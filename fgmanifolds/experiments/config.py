@@ -10,8 +10,7 @@ import torch
 from fgmanifolds.data import DATASETS
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
-from fgmanifolds.torch.ops.bounds import RULES
-from fgmanifolds.torch.optim.fgsgd import GRADIENT_NORMS
+from fgmanifolds.steps import GRADIENT_NORMS, RULES
 from fgmanifolds.torch.schemes import SCHEMES
 from fgmanifolds.validation import (
     check_bool,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fgmanifolds.capacity import margin_quantile
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.torch.poms import pom_norms
 
 __all__ = ["StepRecord", "collection_metrics"]
 
@@ -75,7 +76,7 @@ def collection_metrics(adapter: POMAdapter | None) -> dict[str, float]:
     if adapter is None:
         return {**row, **dict.fromkeys(names, math.nan)}
     radius = torch.cat([layer.radius[~layer.is_euclidean] for layer in adapter.layers.values()])
-    norms = torch.cat([layer.pom_norms() for layer in adapter.layers.values()])
+    norms = torch.cat([pom_norms(layer, layer.weight) for layer in adapter.layers.values()])
     if not len(radius):
         radius = torch.tensor([math.nan])
     values = (radius.min(), radius.mean(), radius.max(), norms.mean(), norms.max())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fgmanifolds.torch.ops.batched import qr_positive
+from fgmanifolds.torch.ops.manifolds import qr_positive
 
 __all__ = ["PEERS", "geoopt_optimizers", "pogo_optimizers", "square_convolutions"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pymanopt
 import torch
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.torch.components import grid_of, view_weight
+from fgmanifolds.torch import poms
+from fgmanifolds.torch.collection import Collection, build_layer
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.batched import RETRACTIONS
+from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 from fgmanifolds.torch.problem import pom_problem
-from fgmanifolds.torch.selection import Candidate, LayerOptions, select
-from fgmanifolds.torch.spread import FeatureSpread, map_sizes, remove_hooks
+from fgmanifolds.torch.scaling import map_sizes
+from fgmanifolds.torch.selection import Candidate, LayerOptions, patterns_of, select
+from fgmanifolds.torch.spread import remove_hooks
 from fgmanifolds.validation import check_choice, check_integer
 
 __all__ = ["POMAdapter"]
@@ -38,18 +40,21 @@ class POMAdapter:
     Parameters
     ----------
     model : nn.Module
-    scheme : {"pio", "pi", "po", "layer", "kernel"}
+    scheme : {"pio", "pi", "po", "layer", "kernel", "tensor"}
         How weights are put into sets (Appendix C.D). ``"layer"``: all weights
-        of a layer in one POM; ``"kernel"``: each in a POM of its own.
+        of a layer in one POM; ``"kernel"``: each in a POM of its own; ``"tensor"``: the whole
+        weight, flattened to outputs x (inputs times kernel), as one component.
     manifolds : sequence of {"sphere", "oblique", "stiefel", "euclidean"}
-        Manifolds dealt over the sets; one for the schemes ``"layer"`` and ``"kernel"``.
+        Manifolds dealt over the sets, also such as :func:`register_component` has made known;
+        one for the schemes ``"layer"``, ``"kernel"`` and ``"tensor"``.
     seed : int
         Seed of the sets and of :meth:`initialize_`.
     pom : {"set", "manifold"}
         Whether each set is a POM (Definition 1), or all sets of a layer that
         share a manifold (Appendix D.B).
     exclude : sequence of str
-        Names of layers, or patterns such as ``"head*"``, that stay Euclidean.
+        Names of layers, of modules that hold layers, or patterns such as ``"head*"``, that stay
+        Euclidean, with all weights that are tied to theirs.
     overrides : mapping of str to mapping
         Options of single layers by name or pattern, such as
         ``{"layer4.*": dict(manifolds=("stiefel",))}``: any of `scheme`, `manifolds`,
@@ -58,11 +63,16 @@ class POMAdapter:
     min_std : float or None
         Smallest spread lambda of features, as Proposition 1 needs 1. None
         takes the spreads as they are.
-    fan_out : {"glorot", "feature_map"}
-        b-hat of eq. (2): A B D as in the scheme it generalises, or the number of outputs
-        H W D, as printed, which needs an `example`.
-    radius : float or None
-        Fixed radius of all components, in place of gamma / lambda.
+    fan_out : {"glorot", "feature_map", "none"}
+        b-hat of eq. (2): A B D as in the scheme it generalises; the number of outputs
+        H W D, as printed, which needs an `example`; or 0, so that all filters have one norm.
+    radius : float, "keep" or None
+        None: gamma / lambda. A number: the radius of all components. ``"keep"``: each
+        component keeps the norm that its weight has when it is put on its manifold. The
+        latter two stay as they are.
+    parameters : sequence of str
+        Names of further parameters, of modules that no reader knows, to be seen as matrices
+        (all axes but the last as outputs). See also :func:`fgmanifolds.torch.register_layer`.
     retraction : {"qr", "polar", "cayley", "exp"}
         How steps go back to Stiefel manifolds, and with ``"exp"`` to all.
     example : Tensor or tuple of Tensor, optional
@@ -70,18 +80,22 @@ class POMAdapter:
 
     Attributes
     ----------
-    layers : dict of str to POMLayer
-        The layers on POMs, by name.
+    collection : Collection
+        Owner of the layers, their radii and spreads.
     skipped : dict of str to str
         Layers left Euclidean, with the reason.
-    version : int
-        Grows when radii change.
 
     Raises
     ------
     ValueError
         If an option is unknown, a pattern matches no layer, a shape cannot have
         a manifold, or the model has no weight to put on a manifold.
+    TypeError
+        If `model` is no module, or `exclude` holds anything but names.
+
+    Notes
+    -----
+    A model has one adapter at a time: building another one ends the measuring of the first.
     """
 
     def __init__(
@@ -94,13 +108,18 @@ class POMAdapter:
         pom: str = "set",
         exclude: Sequence[str] = (),
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        parameters: Sequence[str] = (),
         min_std: float | None = 1.0,
         fan_out: str = "glorot",
-        radius: float | None = None,
+        radius: float | str | None = None,
         retraction: str = "qr",
         example: Tensor | tuple[Tensor, ...] | None = None,
     ) -> None:
-        exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model is a {type(model).__name__}; a torch.nn.Module is needed, not its "
+                "parameters: POMAdapter(model)."
+            )
         options = LayerOptions(scheme, manifolds, pom, min_std, fan_out, radius)
         check_choice("retraction", retraction, RETRACTIONS)
         check_integer("seed", seed, low=0)
@@ -108,35 +127,39 @@ class POMAdapter:
         self.options: dict[str, Any] = {
             **asdict(options),
             "seed": seed,
-            "exclude": exclude,
+            "exclude": patterns_of("exclude", exclude),
             "overrides": {key: _plain(changes) for key, changes in (overrides or {}).items()},
+            "parameters": patterns_of("parameters", parameters),
             "retraction": retraction,
         }
-        self.version = 0
-        selection = select(model, options, exclude, self.options["overrides"])
+        selection = select(
+            model,
+            options,
+            self.options["exclude"],
+            self.options["overrides"],
+            self.options["parameters"],
+        )
         self.skipped = selection.skipped
         sizes = _map_sizes(model, selection.chosen, example)
-        self.layers = {
-            name: self._build(candidate, chosen, sizes)
-            for name, (candidate, chosen) in selection.chosen.items()
-        }
-        self._set_target_radii()
+        for module in model.modules():
+            remove_hooks(module)
+        self.collection = Collection(
+            model,
+            {
+                name: build_layer(candidate, chosen, seed, sizes.get(candidate.module))
+                for name, (candidate, chosen) in selection.chosen.items()
+            },
+        )
 
-    # Which layers --------------------------------------------------------------
+    @property
+    def layers(self) -> dict[str, POMLayer]:
+        """The layers on POMs, by name."""
+        return self.collection.layers
 
-    def _build(
-        self, candidate: Candidate, options: LayerOptions, sizes: Mapping[nn.Module, int]
-    ) -> POMLayer:
-        name, module, parameter = candidate.name, candidate.module, candidate.parameter
-        # A stream of its own for each layer, so that one layer's sets do not
-        # depend on which others are there.
-        rng = np.random.default_rng([self.options["seed"], *name.encode()])
-        grid = grid_of(module, getattr(module, parameter))
-        view = view_weight(grid, options.scheme, len(options.manifolds), options.pom, rng)
-        layer = POMLayer(name, module, parameter, view, options, sizes.get(module))
-        if options.radius is None and not isinstance(module, nn.Embedding):
-            layer.spread = FeatureSpread(module, parameter, view.channels)
-        return layer
+    @property
+    def version(self) -> int:
+        """Grows when radii or sets change."""
+        return self.collection.version
 
     def layer(self, name: str) -> POMLayer:
         """The layer called `name`; ``ValueError`` with the names there are if there is none."""
@@ -145,29 +168,41 @@ class POMAdapter:
 
     # Weights and radii ------------------------------------------------------------
 
-    def _set_target_radii(self) -> None:
-        for layer in self.layers.values():
-            layer.radius = layer.target_radius()
-        self.version += 1
-
-    def initialize_(self, *, from_weights: bool = False) -> POMAdapter:
+    def initialize_(
+        self, *, from_weights: bool = False, generator: torch.Generator | None = None
+    ) -> POMAdapter:
         """Put the weights on their manifolds, at the present radii.
 
         Parameters
         ----------
         from_weights : bool
-            False: uniform (Haar) points, drawn with the adapter's seed. True:
-            the points nearest to the present weights. Euclidean components
-            keep their weights either way.
+            False: uniform (Haar) points. True: the points nearest to the present weights.
+            Euclidean components keep their weights either way.
+        generator : torch.Generator, optional
+            For the uniform points, on the CPU. Default: one with the adapter's seed.
 
         Returns
         -------
         POMAdapter
             The adapter itself.
+
+        Warns
+        -----
+        UserWarning
+            If the norm of a layer changes more than twofold and no normalisation layer
+            follows: ``radius="keep"`` or a number may be what such a network needs.
         """
-        generator = torch.Generator().manual_seed(self.options["seed"])
-        for layer in self.layers.values():
-            layer.initialize_(generator, from_weights)
+        if generator is None:
+            generator = torch.Generator().manual_seed(self.options["seed"])
+        changed = self.collection.initialize_(generator, from_weights=from_weights)
+        if changed:
+            names = _listed([layer.name for layer in changed])
+            warnings.warn(
+                f"initialize_ changes the norm of the weights of {names} more than twofold, and "
+                "no normalisation layer seems to follow them: signals may fade or grow. "
+                "radius='keep' keeps each component's norm; radius=0.5, say, sets one.",
+                stacklevel=2,
+            )
         return self
 
     def update_scales_(self) -> None:
@@ -176,18 +211,22 @@ class POMAdapter:
         Meant once an epoch (Algorithm 1). Nothing changes under a fixed radius. The
         momentum of an optimizer follows at its next step.
         """
+        self.collection.update_scales_()
+
+    def project_(self) -> None:
+        """Take every weight to the nearest point of its manifolds, at the present radii.
+
+        After weights were averaged, rounded or cast to another type.
+        """
         for layer in self.layers.values():
-            layer.rescale_(layer.target_radius())
-        self.version += 1
+            layer.project_()
 
     def detach(self) -> None:
         """Take the hooks that measure features off the model; radii stay as they are from now on.
 
         The model is then as it was before, apart from its weights.
         """
-        for layer in self.layers.values():
-            if layer.spread is not None:
-                layer.spread.remove()
+        self.collection.detach()
 
     def export(self) -> nn.Module:
         """Copy the model, without anything of this package in it."""
@@ -198,32 +237,49 @@ class POMAdapter:
 
     def residuals(self) -> dict[str, float]:
         """Largest relative distance of a weight from each manifold, by manifold."""
-        worst: dict[str, float] = {}
-        for layer in self.layers.values():
-            for name, value in layer.residuals().items():
-                worst[name] = max(worst.get(name, 0.0), value)
-        return worst
+        return self.collection.residuals()
 
     def residual(self) -> float:
         """Largest relative distance of a weight from its manifold."""
         return max(self.residuals().values())
 
+    def spreads(self, layer: str) -> Tensor:
+        """Running spread lambda of each input channel of a layer, float64 of shape [channels].
+
+        1 where it is not measured. Passes since the last step are not in it yet.
+        """
+        found = self.layer(layer)
+        if found.spread is None:
+            return torch.ones(found.view.grid.channels, dtype=torch.float64)
+        return found.spread.value
+
     # POMs -----------------------------------------------------------------------
 
     def pom_names(self, layer: str) -> list[str]:
         """Names of the POMs of a layer: channels, and number and kind of components."""
-        return self.layer(layer).pom_names()
+        return poms.pom_names(self.layer(layer))
+
+    def weight_sets(self, layer: str) -> list[tuple[str, list[tuple[int, int]]]]:
+        """Sets of a layer, in the order of its POMs.
+
+        Returns
+        -------
+        list of (manifold, list of (output, input))
+            For each POM its manifold, and the channels of the layer that its weights connect.
+        """
+        return poms.weight_sets(self.layer(layer))
 
     def manifold(self, layer: str, pom: int) -> ScaledProductManifold:
         """POM number `pom` of a layer, at its present radii.
 
         Components of equal shape and manifold stand as the copies of one component.
         """
-        return self.layer(layer).pom_manifold(pom)
+        return poms.pom_manifold(self.layer(layer), pom)
 
     def point(self, layer: str, pom: int) -> list[Array]:
         """The present weight on POM number `pom` of a layer, as float64 arrays."""
-        return self.layer(layer).pom_point(pom)
+        found = self.layer(layer)
+        return poms.pom_entries(found, pom, found.weight.detach())
 
     def load_point_(self, layer: str, pom: int, point: Sequence[Array], tol: float = 1e-6) -> None:
         """Store a point of POM number `pom` in the layer's weight.
@@ -234,7 +290,7 @@ class POMAdapter:
             If the point is off the POM by more than `tol`; the weight is unchanged then.
         """
         self.manifold(layer, pom).check_point(point, tol=tol)
-        self.layer(layer).load_pom_point_(pom, list(point))
+        poms.load_pom_point_(self.layer(layer), pom, list(point))
 
     def problem(self, layer: str, pom: int, closure: Callable[[], Tensor]) -> pymanopt.Problem:
         """A loss as a function of one POM of the network, for the optimizers of pymanopt.
@@ -255,83 +311,69 @@ class POMAdapter:
         return pom_problem(self.layer(layer), pom, closure)
 
     def summary(self) -> pd.DataFrame:
-        """Table of the layers: shapes, numbers of POMs and components, scaling gamma."""
-        rows = []
-        for name, layer in self.layers.items():
-            counts = [int((layer.view.manifold == i).sum()) for i in range(len(layer.manifolds))]
-            shapes = ", ".join(f"{a}x{b}" for a, b in (x.shape for x in layer.view.batches))
-            rows.append(
-                {
-                    "layer": name,
-                    "weight": "x".join(map(str, layer.weight.shape)),
-                    "component": shapes,
-                    "POMs": layer.view.n_poms,
-                    **dict(zip(layer.manifolds, counts, strict=True)),
-                    "gamma": layer.gamma,
-                }
-            )
-        table = pd.DataFrame(rows).set_index("layer")
-        counted = [name for name in COMPONENTS if name in table]
-        return table.fillna(dict.fromkeys(counted, 0)).astype(dict.fromkeys(counted, int))
+        """Table of the layers: shapes, POMs, components, gamma, radii, and what was skipped.
+
+        ``clamped`` is the share of input channels whose spread is below `min_std`, so that it
+        does not enter their radius; ``skipped`` says why a layer is Euclidean.
+        """
+        table = pd.DataFrame([*self.collection.rows(), *self._skipped_rows()]).set_index("layer")
+        counted = [name for name in ("POMs", *COMPONENTS) if name in table]
+        table[counted] = table[counted].fillna(0).astype(int)
+        return table
+
+    def _skipped_rows(self) -> list[dict[str, Any]]:
+        return [{"layer": name, "skipped": reason} for name, reason in self.skipped.items()]
 
     def __repr__(self) -> str:
-        poms = sum(layer.view.n_poms for layer in self.layers.values())
+        number = sum(layer.view.n_poms for layer in self.layers.values())
         return (
             f"POMAdapter(scheme={self.options['scheme']!r}, "
             f"manifolds={self.options['manifolds']!r}, "
-            f"layers={len(self.layers)}, poms={poms}, skipped={len(self.skipped)})"
+            f"layers={len(self.layers)}, poms={number}, skipped={len(self.skipped)})"
         )
 
     # State ------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Options, sets, radii and spreads, as plain data that ``weights_only`` loading takes."""
-        layers = {}
-        for name, layer in self.layers.items():
-            layers[name] = {
-                "manifold": layer.view.manifold,
-                "pom": layer.view.pom,
-                "map_size": layer.map_size,
-                "radius": layer.radius.clone(),
-                "spread": None if layer.spread is None else layer.spread.state_dict(),
-            }
-        return {"options": copy.deepcopy(self.options), "layers": layers}
+        return {
+            "options": copy.deepcopy(self.options),
+            "layers": self.collection.state_dict(),
+            "rescalings": self.collection.rescalings,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take radii and spreads from a state of the same collection of POMs.
+        """Take sets, radii and spreads from a state of a model and of options like these.
+
+        The seed may be another one: the sets are part of the state.
 
         Raises
         ------
         ValueError
-            If the state is of other options, another model or another
-            collection of POMs; nothing is changed then.
+            If the state is of other options or another model, or damaged; nothing is changed
+            then.
         """
         self.check_state(state)
-        for name, layer in self.layers.items():
-            stored = state["layers"][name]
-            layer.radius = stored["radius"].clone().cpu()
-            if layer.spread is not None:
-                layer.spread.load_state_dict(stored["spread"], layer.weight.device)
-        self.version += 1
+        self.collection.load_state_dict(state["layers"])
+        self.collection.rescalings = state["rescalings"]
+        self.options["seed"] = state["options"]["seed"]
 
     def check_state(self, state: Mapping[str, Any]) -> None:
-        """Raise ``ValueError`` unless a state is of this collection of POMs."""
+        """Raise ``ValueError`` unless a state can be loaded."""
+        for key in ("options", "layers", "rescalings"):
+            if key not in state:
+                raise ValueError(f"checkpoint lacks {key!r}: it is no state of a POMAdapter.")
+        check_integer("rescalings", state["rescalings"], low=0)
+        check_integer("seed", state["options"].get("seed", -1), low=0)
         for option, mine in self.options.items():
-            theirs = state["options"].get(option)
-            if _plain(theirs) != _plain(mine):
+            theirs = state["options"].get(option, _NEW_OPTIONS.get(option))
+            if option != "seed" and _plain(theirs) != _plain(mine):
                 raise ValueError(f"checkpoint has {option}={theirs!r}, this adapter {mine!r}.")
-        if list(state["layers"]) != list(self.layers):
-            differ = sorted(set(state["layers"]) ^ set(self.layers))
-            raise ValueError(f"checkpoint is of another model: layers {differ} are not in both.")
-        for name, layer in self.layers.items():
-            stored = state["layers"][name]
-            if stored["map_size"] != layer.map_size:
-                raise ValueError(f"checkpoint has other feature maps in layer {name!r}.")
-            for part in ("manifold", "pom"):
-                if not torch.equal(stored[part].cpu(), getattr(layer.view, part)):
-                    raise ValueError(
-                        f"checkpoint has another collection of POMs in layer {name!r} ({part})."
-                    )
+        self.collection.check_state(state["layers"])
+
+
+#: Options that states of older versions lack, with what they meant.
+_NEW_OPTIONS: dict[str, Any] = {"parameters": ()}
 
 
 def _plain(value: Any) -> Any:
@@ -341,12 +383,18 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(entry) for entry in value) if isinstance(value, list | tuple) else value
 
 
+def _listed(names: Iterable[str], most: int = 5) -> str:
+    given = [repr(name) for name in names]
+    more = f" and {len(given) - most} more" if len(given) > most else ""
+    return ", ".join(given[:most]) + more
+
+
 def _map_sizes(
     model: nn.Module,
     chosen: Mapping[str, tuple[Candidate, LayerOptions]],
     example: Tensor | tuple[Tensor, ...] | None,
 ) -> dict[nn.Module, int]:
-    if all(options.fan_out == "glorot" for _, options in chosen.values()):
+    if all(options.fan_out != "feature_map" for _, options in chosen.values()):
         return {}
     if example is None:
         raise ValueError(

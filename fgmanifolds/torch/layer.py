@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
-from fgmanifolds.geometry.arrays import Array
+from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch.components import ComponentBatch, WeightView
-from fgmanifolds.torch.ops import batched as kernels
-from fgmanifolds.torch.ops.batched import Masks
-from fgmanifolds.torch.selection import LayerOptions
-from fgmanifolds.torch.spread import FeatureSpread, geometric_scaling, radii
+from fgmanifolds.torch.ops.manifolds import OPS, ManifoldOps
+from fgmanifolds.torch.scaling import geometric_scaling, radii
+from fgmanifolds.torch.selection import KEEP, LayerOptions
+from fgmanifolds.torch.spread import FeatureSpread
 
 __all__ = ["POMLayer"]
 
@@ -31,7 +30,7 @@ class POMLayer:
     Attributes
     ----------
     name : str
-        Name of the module in the model.
+        Name of the layer in the model.
     module : nn.Module
         The layer; its weight is looked up at every use.
     parameter : str
@@ -44,8 +43,10 @@ class POMLayer:
         Size H x W of the output maps, for the reading of b-hat that needs it.
     spread : FeatureSpread or None
         Running spread of the input features; None where it does not matter.
-    radius : float64 tensor of shape [n]
-        Present radius of each component; 1 on Euclidean components.
+    changes : int
+        Number of times that radii or sets were replaced.
+    shape : torch.Size
+        Shape of the weight when the layer was made.
     """
 
     name: str
@@ -55,11 +56,14 @@ class POMLayer:
     options: LayerOptions
     map_size: int | None = None
     spread: FeatureSpread | None = None
-    radius: Tensor = field(init=False, repr=False)
+    changes: int = 0
+    shape: torch.Size = field(init=False)
+    _radius: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.shape = self.weight.shape
         self._check_dimensions()
-        self.radius = torch.ones(self.view.n_components, dtype=torch.float64)
+        self._radius = torch.ones(self.view.n_components, dtype=torch.float64)
 
     def _check_dimensions(self) -> None:
         for batch in self.view.batches:
@@ -81,18 +85,44 @@ class POMLayer:
 
     @property
     def weight(self) -> nn.Parameter:
-        """The layer's weight parameter."""
-        weight = self.module._parameters[self.parameter]
-        assert weight is not None
+        """The layer's weight parameter.
+
+        Raises
+        ------
+        ValueError
+            If it is no parameter any more, as after pruning or parametrization.
+        """
+        weight = self.module._parameters.get(self.parameter)
+        if weight is None:
+            raise ValueError(
+                f"the weight of layer {self.name!r} is not a parameter any more (pruned or "
+                "parametrized after the adapter was built?): build the adapter anew, or undo that."
+            )
         return weight
+
+    @property
+    def radius(self) -> Tensor:
+        """Radius of each component, float64 of shape [n]; 1 on Euclidean components."""
+        return self._radius
+
+    @radius.setter
+    def radius(self, radius: Tensor) -> None:
+        self._radius = radius
+        self.changes += 1
+
+    @property
+    def version(self) -> int:
+        """Grows when radii or sets change."""
+        return self.changes + self._radius._version
 
     @property
     def gamma(self) -> float:
         """Geometric scaling, eq. (2)."""
-        fan_out = self.view.fan_out
-        if self.options.fan_out == "feature_map":
-            fan_out = self.view.outputs * (self.map_size or 1)
-        return geometric_scaling(self.view.fan_in, fan_out)
+        grid, reading = self.view.grid, self.options.fan_out
+        if reading == "feature_map":
+            outputs = grid.outputs * grid.groups
+            return geometric_scaling(grid.fan_in, outputs * (self.map_size or 1))
+        return geometric_scaling(grid.fan_in, grid.fan_out if reading == "glorot" else 0)
 
     @property
     def is_euclidean(self) -> Tensor:
@@ -101,9 +131,24 @@ class POMLayer:
             return torch.zeros(self.view.n_components, dtype=torch.bool)
         return self.view.manifold == self.manifolds.index("euclidean")
 
+    @property
+    def smallest_radius(self) -> float:
+        """Smallest radius of a curved component; infinite if there is none."""
+        curved = self._radius[~self.is_euclidean]
+        return float(curved.min()) if len(curved) else math.inf
+
+    @property
+    def clamped(self) -> float | None:
+        """Share of the input channels whose spread is below `min_std`; None if not measured."""
+        if self.spread is None or self.options.min_std is None:
+            return None
+        return float((self.spread.value < self.options.min_std).double().mean())
+
     def target_radius(self) -> Tensor:
         """Radius of each component from a fixed value, or from the present spread of features."""
         n, options = self.view.n_components, self.options
+        if options.radius == KEEP:
+            return self._radius.clone()
         if options.radius is not None:
             target = torch.full((n,), float(options.radius), dtype=torch.float64)
         elif self.spread is None:
@@ -118,180 +163,110 @@ class POMLayer:
         return torch.where(self.is_euclidean, torch.ones_like(target), target)
 
     @torch.no_grad()
+    def radius_of(self, weight: Tensor) -> Tensor:
+        """Radius at which each component's manifold has points of the weight's norms.
+
+        Raises
+        ------
+        ValueError
+            If a curved component of the weight is 0, or not finite.
+        """
+        radius = torch.ones_like(self._radius)
+        for batch in self.view.batches:
+            norm = batch.read(weight.detach()).double().flatten(1).norm(dim=1).cpu()
+            for name, rows in self.rows_by_manifold(batch):
+                if name == "euclidean":
+                    continue
+                own = norm[rows] / _unit_norm(name, batch.shape)
+                if not bool(((own > 0) & own.isfinite()).all()):
+                    raise ValueError(
+                        f"radius='keep': the weight of layer {self.name!r} has components on "
+                        f"{name!r} that are 0 or not finite, and so no norm to keep."
+                    )
+                radius[batch.members[rows].long()] = own
+        return radius
+
+    @torch.no_grad()
     def rescale_(self, radius: Tensor) -> None:
         """Carry the weight over to other radii by homothety."""
-        ratio = radius / self.radius
-        for batch, components in self.components():
-            factor = ratio[batch.members].to(components)
-            batch.write_(self.weight, components * factor[:, None, None])
+        if torch.equal(radius, self._radius):
+            return
+        self.multiply_(self.weight, radius / self._radius)
         self.radius = radius
+
+    @torch.no_grad()
+    def multiply_(self, tensor: Tensor, factors: Tensor) -> None:
+        """Multiply the components of a tensor of the weight's shape, in place."""
+        for batch in self.view.batches:
+            components = batch.read(tensor.detach())
+            factor = factors[batch.members.long()].to(components)
+            batch.write_(tensor, components * factor[:, None, None])
 
     # Components -----------------------------------------------------------------
 
-    def components(self) -> Iterator[tuple[ComponentBatch, Tensor]]:
-        """Give each batch with its components ``[n, A, B]``, detached."""
-        return self.components_of(self.weight.detach())
+    def rows_by_manifold(self, batch: ComponentBatch) -> Iterator[tuple[str, Tensor]]:
+        """Give each manifold of a batch with the rows of the batch that lie on it."""
+        kinds = self.view.manifold[batch.members.long()]
+        for number, name in enumerate(self.manifolds):
+            rows = torch.nonzero(kinds == number)[:, 0]
+            if len(rows):
+                yield name, rows
 
-    def components_of(self, weight: Tensor) -> Iterator[tuple[ComponentBatch, Tensor]]:
-        """Give each batch with the components of a tensor of the weight's shape."""
+    def unit_parts(
+        self, weight: Tensor
+    ) -> Iterator[tuple[ComponentBatch, str, Tensor, Tensor, Tensor]]:
+        """Give (batch, manifold, rows, components, radii) of a weight, in float64, unscaled."""
         for batch in self.view.batches:
-            yield batch, batch.read(weight)
+            components = batch.read(weight.detach()).double()
+            radius = self._radius[batch.members.long()].to(components)[:, None, None]
+            for name, rows in self.rows_by_manifold(batch):
+                own = rows.to(components.device)
+                yield batch, name, rows, components[own], radius[own]
 
-    @property
-    def kinds(self) -> Tensor:
-        """Number of each component's manifold among ``kernels.KINDS``, shape [n]."""
-        numbers = [kernels.KINDS.index(name) for name in self.manifolds]
-        return torch.tensor(numbers, dtype=torch.uint8)[self.view.manifold.int()]
-
-    def masks(self, batch: ComponentBatch, like: Tensor) -> Masks:
-        """Masks of the manifolds of a batch, on the device and in the type of `like`."""
-        return Masks.of(self.kinds[batch.members].to(like.device), like.dtype)
-
-    def scale(self, batch: ComponentBatch, like: Tensor) -> Tensor:
-        """Radii of a batch in a form that broadcasts against its components."""
-        return self.radius[batch.members].to(like)[:, None, None]
+    def _normalised_(self, change: Callable[[ManifoldOps, Tensor], Tensor]) -> None:
+        """Replace the unit components of the weight by what `change` makes of them."""
+        weight = self.weight
+        for batch in self.view.batches:
+            components = batch.read(weight.detach()).double().clone()
+            radius = self._radius[batch.members.long()].to(components)[:, None, None]
+            for name, rows in self.rows_by_manifold(batch):
+                if name != "euclidean":
+                    own = rows.to(components.device)
+                    unit = components[own] / radius[own]
+                    components[own] = radius[own] * change(OPS[name], unit)
+            batch.write_(weight, components.to(weight.dtype))
 
     @torch.no_grad()
     def initialize_(self, generator: torch.Generator, from_weights: bool) -> None:
         """Put the weight on its manifolds: at Haar points, or at the points nearest to it."""
-        for batch, components in self.components():
-            present = components.double()
-            radius, masks = self.scale(batch, present), self.masks(batch, present)
-            if from_weights:
-                unit = kernels.nearest(present / radius, masks)
-            else:
-                draw = torch.randn(present.shape, generator=generator, dtype=torch.float64)
-                # Q of a Gaussian matrix with positive diagonal of R is Haar (Mezzadri 2007).
-                unit = kernels.retract(draw.to(present.device), masks)
-            keep = self.is_euclidean[batch.members].to(present.device)[:, None, None]
-            batch.write_(
-                self.weight, torch.where(keep, present, radius * unit).to(self.weight.dtype)
-            )
+        if self.options.radius == KEEP:
+            self.radius = self.radius_of(self.weight)
+
+        def draw(ops: ManifoldOps, unit: Tensor) -> Tensor:
+            noise = torch.randn(unit.shape, generator=generator, dtype=torch.float64)
+            return ops.normalise(noise.to(unit.device))
+
+        self._normalised_((lambda ops, unit: ops.nearest(unit)) if from_weights else draw)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Take the weight to the nearest points of its manifolds, at the present radii."""
+        self._normalised_(lambda ops, unit: ops.nearest(unit))
 
     @torch.no_grad()
     def residuals(self) -> dict[str, float]:
         """Largest relative distance from each manifold of the layer."""
         worst: dict[str, float] = {}
-        for batch, components in self.components():
-            unit = components.double()
-            unit = unit / self.scale(batch, unit)
-            nearest = kernels.nearest(unit, self.masks(batch, unit))
+        for _, name, _, components, radius in self.unit_parts(self.weight):
+            unit = components / radius
+            nearest = OPS[name].nearest(unit)
             size = torch.linalg.matrix_norm(nearest).clamp(min=torch.finfo(unit.dtype).tiny)
-            distance = (torch.linalg.matrix_norm(unit - nearest) / size).cpu()
-            kinds = self.view.manifold[batch.members]
-            for number in kinds.unique().tolist():
-                name = self.manifolds[number]
-                worst[name] = max(worst.get(name, 0.0), float(distance[kinds == number].max()))
+            distance = torch.linalg.matrix_norm(unit - nearest) / size
+            worst[name] = max(worst.get(name, 0.0), float(distance.max()))
         return worst
 
-    # POMs -----------------------------------------------------------------------
 
-    def pom_parts(self, pom: int) -> list[tuple[ComponentBatch, Tensor, str]]:
-        """Components of a POM as (batch, rows of it, manifold), by shape and manifold.
-
-        Raises
-        ------
-        IndexError
-            If there is no such POM.
-        """
-        if not 0 <= pom < self.view.n_poms:
-            raise IndexError(
-                f"layer {self.name!r} has POMs 0 to {self.view.n_poms - 1}, not {pom}."
-            )
-        parts = []
-        for batch in self.view.batches:
-            inside = self.view.pom[batch.members] == pom
-            for number, name in enumerate(self.manifolds):
-                rows = torch.nonzero(inside & (self.view.manifold[batch.members] == number))[:, 0]
-                if len(rows):
-                    parts.append((batch, rows, name))
-        return parts
-
-    def pom_manifold(self, pom: int) -> ScaledProductManifold:
-        """POM number `pom` at its present radii; equal components stand as copies of one."""
-        components = []
-        for batch, rows, name in self.pom_parts(pom):
-            radius = self.radius[batch.members[rows]].numpy()
-            cls = COMPONENTS[name]
-            components.append(
-                cls(*batch.shape, k=len(rows), radius=radius if len(rows) > 1 else radius[0])
-            )
-        return ScaledProductManifold(components)
-
-    def pom_point(self, pom: int) -> list[Array]:
-        """The weight's point on POM number `pom`, as float64 arrays."""
-        return self.pom_entries(pom, self.weight.detach())
-
-    def pom_entries(self, pom: int, tensor: Tensor) -> list[Array]:
-        """Entries of a tensor of the weight's shape that belong to POM number `pom`."""
-        entries = []
-        for batch, rows, _ in self.pom_parts(pom):
-            values = batch.read(tensor.detach()).cpu()[rows].double().numpy()
-            entries.append(values if len(rows) > 1 else values[0])
-        return entries
-
-    @torch.no_grad()
-    def load_pom_point_(self, pom: int, point: list[Array]) -> None:
-        """Store a point of POM number `pom` in the weight."""
-        self._write_pom_(self.weight, pom, point)
-
-    def pom_tensor(self, pom: int, entries: list[Array]) -> Tensor:
-        """A tensor of the weight's shape with entries on POM number `pom`, and 0 elsewhere."""
-        tensor = torch.zeros_like(self.weight, requires_grad=False)
-        self._write_pom_(tensor, pom, entries)
-        return tensor
-
-    def _write_pom_(self, tensor: Tensor, pom: int, entries: list[Array]) -> None:
-        for (batch, rows, _), values in zip(self.pom_parts(pom), entries, strict=True):
-            components = batch.read(tensor.detach()).clone()
-            new = torch.as_tensor(np.array(values)).reshape(len(rows), *batch.shape)
-            components[rows.to(components.device)] = new.to(components)
-            batch.write_(tensor, components)
-
-    def pom_names(self) -> list[str]:
-        """For each POM, its channels and its components."""
-        names = []
-        for pom, label in enumerate(self.view.labels):
-            parts = [
-                f"{len(rows)} x {name}{batch.shape}" for batch, rows, name in self.pom_parts(pom)
-            ]
-            names.append(f"{label}: {', '.join(parts)}")
-        return names
-
-    def pom_norms(self) -> Tensor:
-        """Frobenius norm of each POM's concatenated weights, shape [POMs]."""
-        square = torch.zeros(self.view.n_poms, dtype=torch.float64)
-        for batch, components in self.components():
-            sums = components.double().square().sum((1, 2)).cpu()
-            square.index_add_(0, self.view.pom[batch.members], sums)
-        return square.sqrt()
-
-    def pom_bounds(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What denominators need of each POM at its radii, each of shape [POMs].
-
-        Returns
-        -------
-        high, negative, norm : tensors
-            Tight upper bound of the sectional curvature (at least 0), minus the lower
-            bound (at least 0), and Frobenius norm of the curved components.
-        """
-        high, negative, square = torch.zeros(3, self.view.n_poms, dtype=torch.float64)
-        for batch in self.view.batches:
-            units = torch.tensor(
-                [_unit_bounds(name, batch.shape) for name in self.manifolds], dtype=torch.float64
-            )
-            own, pom = self.radius[batch.members], self.view.pom[batch.members].long()
-            bounds = units[self.view.manifold[batch.members].int()]
-            high.scatter_reduce_(0, pom, bounds[:, 0] / own**2, "amax")
-            negative.scatter_reduce_(0, pom, bounds[:, 1] / own**2, "amax")
-            square.index_add_(0, pom, bounds[:, 2] * own**2)
-        return high, negative, square.sqrt()
-
-
-def _unit_bounds(name: str, shape: tuple[int, int]) -> tuple[float, float, float]:
-    """(upper curvature, minus the lower one, squared norm of a point) at unit radius."""
+def _unit_norm(name: str, shape: tuple[int, int]) -> float:
+    """Frobenius norm of the points of a manifold at unit radius."""
     component = COMPONENTS[name](*shape)
-    low, high = component.sectional_curvature_bounds
-    curved = math.isfinite(component.injectivity_radius)
-    columns = 1.0 if name == "sphere" else float(shape[1])
-    return max(high, 0.0), max(-low, 0.0), columns if curved else 0.0
+    return float(np.linalg.norm(component._base_point()))

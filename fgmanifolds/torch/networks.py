@@ -144,7 +144,7 @@ def _straight(adapter: POMAdapter, a: State, b: State, t: float) -> dict[str, Te
 def _parts(layer: POMLayer, a: Tensor, b: Tensor) -> Iterator[_Part]:
     """The curved components of a layer, by shape and manifold."""
     for batch in layer.view.batches:
-        kinds = layer.view.manifold[batch.members]
+        kinds = layer.view.manifold[batch.members.long()]
         for number, name in enumerate(layer.manifolds):
             rows = torch.nonzero(kinds == number)[:, 0]
             if not len(rows) or name == "euclidean":

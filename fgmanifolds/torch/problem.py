@@ -11,17 +11,18 @@ from torch import Tensor
 
 from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.poms import load_pom_point_, pom_entries, pom_manifold, pom_tensor
 
 __all__ = ["pom_problem"]
 
 
 def pom_problem(layer: POMLayer, pom: int, closure: Callable[[], Tensor]) -> pymanopt.Problem:
     """See :meth:`fgmanifolds.torch.POMAdapter.problem`."""
-    manifold = layer.pom_manifold(pom)
+    manifold = pom_manifold(layer, pom)
     decorate = pymanopt.function.numpy(manifold)
 
     def loss(point: Sequence[Array]) -> Tensor:
-        layer.load_pom_point_(pom, list(point))
+        load_pom_point_(layer, pom, list(point))
         with torch.enable_grad():
             value = closure()
         if value.numel() != 1:
@@ -33,15 +34,15 @@ def pom_problem(layer: POMLayer, pom: int, closure: Callable[[], Tensor]) -> pym
 
     def gradient(*point: Array) -> list[Array]:
         (derivative,) = torch.autograd.grad(loss(point), layer.weight)
-        return layer.pom_entries(pom, derivative)
+        return pom_entries(layer, pom, derivative)
 
     def hessian(*arguments: Array) -> list[Array]:
         half = len(arguments) // 2
         point, vector = arguments[:half], arguments[half:]
         (derivative,) = torch.autograd.grad(loss(point), layer.weight, create_graph=True)
-        direction = layer.pom_tensor(pom, list(vector))
+        direction = pom_tensor(layer, pom, list(vector))
         (second,) = torch.autograd.grad((derivative * direction).sum(), layer.weight)
-        return layer.pom_entries(pom, second)
+        return pom_entries(layer, pom, second)
 
     functions: dict[str, Any] = {
         "euclidean_gradient": decorate(gradient),

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from fgmanifolds.geometry import COMPONENTS
-from fgmanifolds.torch.schemes import POM_MODES, SCHEMES
+from fgmanifolds.torch.layers import LayerReader, PlainParameter, reader_of, weights_of
+from fgmanifolds.torch.scaling import FAN_OUT
+from fgmanifolds.torch.schemes import POM_MODES, check_scheme
 from fgmanifolds.validation import check_choice, check_choices, check_number
 
-__all__ = ["FAN_OUT", "Candidate", "LayerOptions", "Selection", "select"]
+__all__ = ["Candidate", "LayerOptions", "Selection", "patterns_of", "select"]
 
-#: Readings of b-hat in eq. (2).
-FAN_OUT = ("glorot", "feature_map")
-
-#: Weights of attention: one packed parameter, or one for each part.
-_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+#: `radius` that keeps the norm of each component's present weight.
+KEEP = "keep"
 
 
 @dataclass(frozen=True)
@@ -33,19 +31,21 @@ class LayerOptions:
     pom: str = "set"
     min_std: float | None = 1.0
     fan_out: str = "glorot"
-    radius: float | None = None
+    radius: float | str | None = None
 
     def __post_init__(self) -> None:
         names = (self.manifolds,) if isinstance(self.manifolds, str) else tuple(self.manifolds)
         object.__setattr__(self, "manifolds", names)
-        check_choice("scheme", self.scheme, SCHEMES)
         check_choices("manifolds", names, COMPONENTS)
+        check_scheme(self.scheme, len(names))
         check_choice("pom", self.pom, POM_MODES)
         check_choice("fan_out", self.fan_out, FAN_OUT)
-        for argument in ("min_std", "radius"):
-            value = getattr(self, argument)
-            if value is not None:
-                check_number(argument, value, low=0, open_low=True)
+        if self.min_std is not None:
+            check_number("min_std", self.min_std, low=0, open_low=True)
+        if isinstance(self.radius, str):
+            check_choice("radius", self.radius, (KEEP,))
+        elif self.radius is not None:
+            check_number("radius", self.radius, low=0, open_low=True)
 
     def with_changes(self, pattern: str, changes: Mapping[str, Any]) -> LayerOptions:
         """These options with those of an override; ``ValueError`` names the pattern."""
@@ -65,6 +65,7 @@ class Candidate:
     name: str
     module: nn.Module
     parameter: str
+    reader: LayerReader
 
 
 @dataclass
@@ -82,22 +83,62 @@ class Selection:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def _candidates(model: nn.Module) -> Iterator[Candidate]:
-    for name, module in model.named_modules():
-        if isinstance(module, _ConvNd | nn.Linear | nn.Embedding):
-            yield Candidate(name, module, "weight")
-        elif isinstance(module, nn.MultiheadAttention):
-            for parameter in _ATTENTION:
-                if getattr(module, parameter) is not None:
-                    yield Candidate(f"{name}.{parameter}".lstrip("."), module, parameter)
+def patterns_of(argument: str, given: Any) -> tuple[str, ...]:
+    """Names or patterns as a tuple; ``TypeError`` unless they are strings."""
+    patterns = (given,) if isinstance(given, str | nn.Module) else tuple(given)
+    for one in patterns:
+        if not isinstance(one, str):
+            raise TypeError(
+                f"{argument} holds a {type(one).__name__}; names of layers as in "
+                "model.named_modules(), or patterns such as 'head*', are needed."
+            )
+    return patterns
 
 
-def _unknown(model: nn.Module, known: set[int]) -> Iterator[tuple[str, str]]:
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern matches a name, or one of the modules that it lies in."""
+    words = name.split(".")
+    prefixes = [".".join(words[: i + 1]) for i in range(len(words))] or [name]
+    return any(fnmatchcase(prefix, pattern) for pattern in patterns for prefix in prefixes)
+
+
+def _plain_candidates(model: nn.Module, parameters: Sequence[str]) -> Iterator[Candidate]:
+    known = dict(model.named_parameters(remove_duplicate=False))
+    reader = PlainParameter()
+    for name in parameters:
+        check_choice("parameters", name, known)
+        owner, _, attribute = name.rpartition(".")
+        yield Candidate(name, model.get_submodule(owner), attribute, reader)
+
+
+def _candidates(model: nn.Module, parameters: Sequence[str]) -> list[Candidate]:
+    plain = list(_plain_candidates(model, parameters))
+    taken = {(id(one.module), one.parameter) for one in plain}
+    read = [Candidate(*entry) for entry in weights_of(model)]
+    return [one for one in read if (id(one.module), one.parameter) not in taken] + plain
+
+
+def _unknown(model: nn.Module, candidates: Sequence[Candidate]) -> Iterator[tuple[str, str]]:
     """Modules that hold matrices of their own which are not seen as components."""
+    named = {(id(one.module), one.parameter) for one in candidates}
     for name, module in model.named_modules():
-        own = module.parameters(recurse=False)
-        if id(module) not in known and any(not is_lazy(p) and p.dim() > 1 for p in own):
-            yield name, f"the weights of {type(module).__name__} are not seen as components"
+        own = [
+            parameter
+            for parameter, p in module.named_parameters(recurse=False)
+            if not is_lazy(p) and p.dim() > 1 and (id(module), parameter) not in named
+        ]
+        if own and reader_of(module) is None:
+            kind = type(module).__name__
+            reason = f"{', '.join(own)} of {kind}: name them in parameters= to put them on POMs"
+            yield name or kind, reason
+
+
+def _check_patterns(names: Sequence[str], patterns: Mapping[str, Iterable[str]]) -> None:
+    for argument, given in patterns.items():
+        for pattern in given:
+            if not any(_matches(name, (pattern,)) for name in names):
+                listed = ", ".join(map(repr, names))
+                raise ValueError(f"{argument}={pattern!r} matches no layer; layers: {listed}.")
 
 
 def select(
@@ -105,6 +146,7 @@ def select(
     options: LayerOptions,
     exclude: Sequence[str],
     overrides: Mapping[str, Mapping[str, Any]],
+    parameters: Sequence[str] = (),
 ) -> Selection:
     """Choose the weights that lie on POMs.
 
@@ -114,9 +156,11 @@ def select(
     options : LayerOptions
         Of the layers that no override names.
     exclude : sequence of str
-        Patterns of names.
+        Patterns of names, of layers or of modules that hold layers.
     overrides : mapping of str to mapping
         Options by patterns of names; later ones win.
+    parameters : sequence of str
+        Names of further parameters, of modules that no reader knows.
 
     Raises
     ------
@@ -124,21 +168,16 @@ def select(
         If a pattern matches nothing, a layer is lazy, an option is unknown, or no
         weight is left.
     """
-    candidates = list(_candidates(model))
+    candidates = _candidates(model, parameters)
     names = [candidate.name for candidate in candidates]
-    for argument, patterns in (("exclude", exclude), ("overrides", overrides)):
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                listed = ", ".join(map(repr, names))
-                raise ValueError(f"{argument}={pattern!r} matches no layer; layers: {listed}.")
+    _check_patterns(names, {"exclude": exclude, "overrides": overrides})
     found = Selection()
-    found.skipped.update(_unknown(model, {id(candidate.module) for candidate in candidates}))
-    owners: dict[int, str] = {}
+    found.skipped.update(_unknown(model, candidates))
+    rules = _Rules(candidates, exclude, overrides, parameters)
     for candidate in candidates:
-        reason = _reason_to_skip(candidate, exclude, overrides, owners)
+        reason = rules.reason_to_skip(candidate)
         if reason is None:
             found.chosen[candidate.name] = (candidate, _merged(candidate, options, overrides))
-            owners[id(getattr(candidate.module, candidate.parameter))] = candidate.name
         else:
             found.skipped[candidate.name] = reason
     if not found.chosen:
@@ -150,7 +189,7 @@ def _merged(
     candidate: Candidate, options: LayerOptions, overrides: Mapping[str, Mapping[str, Any]]
 ) -> LayerOptions:
     for pattern, changes in overrides.items():
-        if fnmatchcase(candidate.name, pattern):
+        if _matches(candidate.name, (pattern,)):
             options = options.with_changes(pattern, changes)
     return options
 
@@ -159,32 +198,57 @@ def _nothing_left(skipped: Mapping[str, str]) -> str:
     reasons = "; ".join(f"{name!r}: {reason}" for name, reason in skipped.items())
     return (
         "model has no weight to put on a manifold: it needs at least one trainable convolution, "
-        "Linear or MultiheadAttention layer that is not excluded"
+        "linear, recurrent or attention layer that is not excluded"
         f"{f' ({reasons})' if reasons else ''}."
     )
 
 
-def _reason_to_skip(
-    candidate: Candidate,
-    exclude: Sequence[str],
-    overrides: Mapping[str, Mapping[str, Any]],
-    owners: dict[int, str],
-) -> str | None:
-    name, module = candidate.name, candidate.module
-    if any(fnmatchcase(name, pattern) for pattern in exclude):
-        return "excluded"
-    weight = module._parameters.get(candidate.parameter)
-    if weight is None:
-        return "its weight is not a plain parameter"
-    if is_lazy(weight):
-        raise ValueError(f"layer {name!r} is lazy; run the model once, then adapt it.")
-    if not weight.requires_grad:
-        return "frozen (requires_grad=False)"
-    if weight.is_complex():
-        return "complex"
-    if id(weight) in owners:
-        return f"its weight is tied to that of {owners[id(weight)]!r}"
-    named = any(fnmatchcase(name, pattern) for pattern in overrides)
-    if isinstance(module, nn.Embedding) and not named:
-        return "an embedding; name it in overrides to put it on POMs"
-    return None
+class _Rules:
+    """Why a candidate is left Euclidean. Weights that are tied share their fate."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        exclude: Sequence[str],
+        overrides: Mapping[str, Mapping[str, Any]],
+        parameters: Sequence[str],
+    ) -> None:
+        self._exclude, self._named = exclude, tuple(overrides)
+        self._parameters = set(parameters)
+        self._ties: dict[int, list[Candidate]] = {}
+        for candidate in candidates:
+            weight = candidate.module._parameters.get(candidate.parameter)
+            if weight is not None:
+                self._ties.setdefault(id(weight), []).append(candidate)
+
+    def _is_named(self, candidate: Candidate) -> bool:
+        return candidate.name in self._parameters or _matches(candidate.name, self._named)
+
+    def reason_to_skip(self, candidate: Candidate) -> str | None:
+        if _matches(candidate.name, self._exclude):
+            return "excluded"
+        weight = candidate.module._parameters.get(candidate.parameter)
+        if weight is None:
+            return "its weight is not a plain parameter (parametrized or pruned)"
+        if is_lazy(weight):
+            raise ValueError(
+                f"layer {candidate.name!r} is lazy; run the model once, then adapt it."
+            )
+        if not weight.requires_grad:
+            return "frozen (requires_grad=False)"
+        if weight.is_complex():
+            return "complex"
+        return self._reason_of_ties(candidate, self._ties[id(weight)])
+
+    def _reason_of_ties(self, candidate: Candidate, ties: Sequence[Candidate]) -> str | None:
+        for other in ties:
+            if _matches(other.name, self._exclude):
+                return f"its weight is tied to that of {other.name!r}, which is excluded"
+        by_name = [one for one in ties if one.reader.only_by_name]
+        if by_name and not any(map(self._is_named, ties)):
+            if candidate in by_name:
+                return "an embedding; name it in overrides to put it on POMs"
+            return f"its weight is tied to that of the embedding {by_name[0].name!r}"
+        if ties[0] is not candidate:
+            return f"its weight is tied to that of {ties[0].name!r}"
+        return None

@@ -1,207 +1,249 @@
-"""Radii from the geometry of a layer and the spread of its features, eq. (2).
+"""Spread of the features that come into a layer: lambda of eq. (2).
 
-The radius of the component that holds W_{c,d} is ``gamma / lambda_c``: gamma
-from the numbers of channels and the kernel's size, lambda_c the running
-standard deviation of input channel c.
+A forward pre-hook adds the moments of each channel to sums; :meth:`FeatureSpread.fold_` takes
+what the passes of one optimizer step have brought together into running averages. The hook
+is one operator to ``torch.compile``, and absent from exported models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["FeatureSpread", "geometric_scaling", "map_sizes", "radii", "remove_hooks"]
+from fgmanifolds.torch.layers import Features, LayerReader
 
-#: Weight of the newest batch in the running spread, as in BatchNorm.
+__all__ = ["FeatureSpread", "fold_spreads_", "remove_hooks"]
+
+#: Weight of the newest step in the running averages, as in BatchNorm.
 MOMENTUM = 0.1
 
-#: Every second batch is looked at.
-EVERY = 2
+#: Values of a channel in one pass up to which all are taken; of more, random places.
+ENOUGH = 4096
 
-#: Values of a channel in one batch from which its spread is estimated, at least.
-ENOUGH = 1024
-
-#: Values of a channel that are taken from one sample, at least, where it has as many.
-PER_SAMPLE = 128
-
-
-def geometric_scaling(fan_in: int, fan_out: int) -> float:
-    """Gamma of eq. (2), ``(b + b_hat)^(-1/2)``."""
-    return float((fan_in + fan_out) ** -0.5)
-
-
-def radii(gamma: float, spread: Tensor, reads: tuple[Tensor, Tensor], n: int) -> Tensor:
-    """Radius ``gamma / lambda`` of each of `n` components.
-
-    Parameters
-    ----------
-    gamma : float
-        From :func:`geometric_scaling`.
-    spread : tensor of shape [channels]
-        Standard deviation lambda_c of each input channel.
-    reads : (tensor, tensor)
-        Pairs (component, channel). A component that reads several channels (a
-        block of a matrix) takes their root mean square.
-    n : int
-
-    Returns
-    -------
-    tensor of shape [n], float64
-    """
-    component, channel = (index.to(spread.device) for index in reads)
-    total = spread.new_zeros(n, dtype=torch.float64)
-    total.index_add_(0, component, spread.double()[channel] ** 2)
-    count = torch.bincount(component, minlength=n)
-    return gamma / (total / count).sqrt()
+#: Rows of a :class:`FeatureSpread`'s sums.
+COUNT, SUM, SQUARE = range(3)
 
 
 class FeatureSpread:
-    """Running standard deviation of each input channel of a layer.
+    """Running mean and second moment of each input channel of a layer.
 
-    A forward pre-hook, at work in training mode only. It starts at 1, the
-    value of the first epoch in Algorithm 1. Where a batch has plenty of values for
-    each channel, samples spread evenly over the batch stand for all.
+    At work in training mode only. The mean starts at 0 and the second moment at 1, so that
+    the spread starts at 1, the value of the first epoch in Algorithm 1. Values that are not
+    finite are left out. Passes inside of the backward pass (gradient checkpointing) are not
+    counted again.
 
     Parameters
     ----------
     module : nn.Module
-        The layer; of ``nn.MultiheadAttention`` the inputs query, key and value.
     parameter : str
         Name of the weight that is applied to the features.
+    reader : LayerReader
+        Finds the features among the arguments of a forward pass.
     channels : int
         Number of input channels.
 
     Attributes
     ----------
-    value : Tensor of shape [channels]
-        The running standard deviation.
-    batches : int
-        Number of batches that came in.
+    mean, square : float64 tensors of shape [channels]
+        Running averages of the mean and of the second moment.
+    sums : float64 tensor of shape [3, channels]
+        Numbers of values, their sums, and sums of squares, since the last fold.
+    passes : int64 tensor
+        Number of passes seen, from which random places are drawn.
+    waiting : bool
+        Whether something may have come in since the last fold.
+    compiled : bool
+        Whether the hook is part of a compiled model, which does not say when it runs.
+    removed : bool
+        Whether the hook was taken off.
     """
 
-    def __init__(self, module: nn.Module, parameter: str, channels: int) -> None:
-        self.value = torch.ones(channels)
-        self.batches = 0
-        # Axes of a batch of a convolution's inputs; 0 for layers with the channels last.
-        self._axes = len(module.kernel_size) + 2 if isinstance(module, _ConvNd) else 0
-        self._inputs = _INPUTS.get(parameter, ("input",))
+    waiting = False
+    compiled = False
+    removed = False
+
+    def __init__(
+        self, module: nn.Module, parameter: str, reader: LayerReader, channels: int
+    ) -> None:
+        device = getattr(module, parameter).device
+        self.mean = torch.zeros(channels, dtype=torch.float64, device=device)
+        self.square = torch.ones(channels, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
+        self.passes = torch.zeros((), dtype=torch.int64, device=device)
+        self._parameter, self._reader = parameter, reader
         self._handle: RemovableHandle = module.register_forward_pre_hook(
             self._observe, with_kwargs=True
         )
 
-    @torch.no_grad()
+    @property
+    def value(self) -> Tensor:
+        """Spread lambda of each channel: the root of the variance, shape [channels]."""
+        return (self.square - self.mean**2).clamp(min=0).sqrt()
+
     def _observe(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not module.training:
+        if not module.training or torch.compiler.is_exporting() or torch._C._get_tracing_state():
             return
-        self.batches += 1
-        if (self.batches - 1) % EVERY:
-            return
-        features = [self._pick(name, args, kwargs).detach() for name in self._inputs]
-        spreads = [self._spread(x) for x in features]
-        if any(spread is None for spread in spreads):
-            return
-        spread = torch.cat([s for s in spreads if s is not None])
-        if self.value.device != spread.device:
-            self.value = self.value.to(spread.device)
-        self.value.lerp_(spread, MOMENTUM if self.batches == 1 else 1 - (1 - MOMENTUM) ** EVERY)
+        start = 0
+        for one in self._reader.features(module, self._parameter, args, kwargs):
+            width = one.tensor.shape[one.axis]
+            self._take(one, start, width)
+            start += width
 
-    @staticmethod
-    def _pick(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        position = _POSITIONS[name]
-        value = args[position] if position < len(args) else kwargs[name]
-        assert isinstance(value, Tensor)
-        return value
+    def _take(self, features: Features, start: int, width: int) -> None:
+        x = features.tensor.detach()
+        axis = features.axis % x.dim()
+        if self.sums.device != x.device:
+            self._to(x.device)
+        self.waiting = True
+        if torch.compiler.is_compiling():
+            self.compiled = True
+            _add_moments_op(x, self.sums, self.passes, axis, start, width)
+        else:
+            add_moments_(x, self.sums, self.passes, axis, start, width)
 
-    def _spread(self, features: Tensor) -> Tensor | None:
-        """Spread of each channel; None of a single sample, which has none."""
-        if not self._axes:
-            samples = features.flatten(0, -2) if features.dim() > 1 else features[None]
-            samples = samples[:: max(1, len(samples) // ENOUGH)]
-            return _standard_deviation(samples.float().mT) if len(samples) > 1 else None
-        # An unbatched input of a convolution has one axis less.
-        batch = features if features.dim() == self._axes else features[None]
-        batch = _thinned(batch)
-        if batch[:, 0].numel() < 2:
-            return None
-        return _standard_deviation(batch.float().transpose(0, 1).flatten(1))
+    def _to(self, device: torch.device) -> None:
+        for name in ("mean", "square", "sums", "passes"):
+            setattr(self, name, getattr(self, name).to(device))
 
-    def state_dict(self) -> dict[str, Any]:
-        """The running spread and the number of batches."""
-        return {"value": self.value.clone(), "batches": self.batches}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Running averages, sums since the last fold, and the number of passes."""
+        names = ("mean", "square", "sums", "passes")
+        return {name: getattr(self, name).clone() for name in names}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from a state."""
-        self.value, self.batches = state["value"].clone().to(device), state["batches"]
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state, on the present device."""
+        for name in ("mean", "square", "sums", "passes"):
+            getattr(self, name).copy_(state[name])
+        self.waiting = True
 
     def remove(self) -> None:
         """Take the hook off the module."""
         self._handle.remove()
+        self.removed = True
 
 
-def _standard_deviation(rows: Tensor) -> Tensor:
-    """Of each row, in two passes; several times faster than ``torch.std`` on small tensors."""
-    return (rows - rows.mean(1, keepdim=True)).square_().mean(1).sqrt_()
+@torch.no_grad()
+def fold_spreads_(spreads: Sequence[FeatureSpread]) -> None:
+    """Take what has come in since the last fold into the running averages.
 
-
-def _thinned(batch: Tensor) -> Tensor:
-    """Samples spread evenly over a batch and over its maps, enough of them for a spread."""
-    axes = batch.dim() - 2
-    stride = max(1, int((batch[0, 0].numel() / PER_SAMPLE) ** (1 / axes)))
-    every = slice(None, None, stride)
-    batch = batch[(slice(None), slice(None), *[every] * axes)]
-    keep = min(len(batch), -(-ENOUGH // batch[0, 0].numel()))
-    return batch[:: len(batch) // keep]
+    All passes since then count as one batch, however many there were. A channel of which
+    nothing came in keeps its averages.
+    """
+    waiting = [spread for spread in spreads if spread.waiting]
+    if not waiting:
+        return
+    counts, totals, squares = zip(*(spread.sums.unbind(0) for spread in waiting), strict=True)
+    shares = torch._foreach_clamp_max(counts, 1)  # 0 where nothing came in
+    torch._foreach_mul_(shares, MOMENTUM)
+    numbers = torch._foreach_clamp_min(counts, 1)
+    for name, sums in (("mean", totals), ("square", squares)):
+        averages = [getattr(spread, name) for spread in waiting]
+        torch._foreach_lerp_(averages, torch._foreach_div(sums, numbers), shares)
+    torch._foreach_zero_([spread.sums for spread in waiting])
+    for spread in waiting:
+        spread.waiting = spread.compiled
 
 
 def remove_hooks(module: nn.Module) -> None:
     """Take all hooks of :class:`FeatureSpread` off a module, those of copies too."""
     for key, hook in list(module._forward_pre_hooks.items()):
-        if isinstance(getattr(hook, "__self__", None), FeatureSpread):
+        spread = getattr(hook, "__self__", None)
+        if isinstance(spread, FeatureSpread):
+            spread.removed = True
             del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-#: Features that a weight of attention is applied to.
-_INPUTS = {
-    "in_proj_weight": ("query", "key", "value"),
-    "q_proj_weight": ("query",),
-    "k_proj_weight": ("key",),
-    "v_proj_weight": ("value",),
-}
-
-#: Places of the features among a module's positional arguments.
-_POSITIONS = {"input": 0, "query": 0, "key": 1, "value": 2}
+# Moments of one pass ------------------------------------------------------------------
 
 
-def map_sizes(model: nn.Module, example: Any) -> dict[nn.Module, int]:
-    """Sizes H x W of the output maps of a model's convolutions, on an example input.
+@torch.no_grad()
+def add_moments_(
+    x: Tensor, sums: Tensor, passes: Tensor, axis: int, start: int, width: int
+) -> None:
+    """Add number, sum and sum of squares of each channel's finite values to `sums`.
 
     Parameters
     ----------
-    model : nn.Module
-        It runs once, in evaluation mode.
-    example : Tensor or tuple of Tensor
-        Its input.
+    x : tensor
+        Features, channels along `axis`.
+    sums : float64 tensor of shape [3, channels]
+        Changed in place, in columns from `start` on.
+    passes : int64 tensor
+        Grows by 1; where a channel has more than :data:`ENOUGH` values, random places are
+        drawn from it.
+    axis, start, width : int
     """
-    sizes: dict[nn.Module, int] = {}
+    # In the backward pass, features are those of a forward pass that was seen already.
+    if x.numel() == 0 or torch._C._current_graph_task_id() != -1:
+        return
+    passes.add_(1)
+    values = _values(x, axis, passes).float()
+    total, squares = values.sum((0, 2)), (values * values).sum((0, 2))
+    part = sums[:, start : start + width]
+    # Only on the CPU does a look at the sums not make anybody wait.
+    if x.device.type == "cpu" and bool((total + squares).isfinite().all()):
+        number = torch.full_like(total, values.numel() // width)
+        part += torch.stack([number, total, squares])
+        return
+    values = values.double()
+    finite = values.isfinite()
+    kept = torch.where(finite, values, 0.0)
+    parts = finite.sum((0, 2)).double(), kept.sum((0, 2)), (kept * kept).sum((0, 2))
+    part += torch.stack(parts)
 
-    def note(module: nn.Module, _: Any, output: Tensor) -> None:
-        assert isinstance(module, _ConvNd)
-        axes = len(module.kernel_size)
-        sizes[module] = int(output.shape[-axes:].numel())
 
-    handles = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, _ConvNd)]
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(*(example if isinstance(example, tuple) else (example,)))
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
-    return sizes
+@torch.library.custom_op("fgmanifolds::add_moments_", mutates_args=("sums", "passes"))
+def _add_moments_op(
+    x: Tensor, sums: Tensor, passes: Tensor, axis: int, start: int, width: int
+) -> None:
+    """:func:`add_moments_` as ``torch.compile`` sees it: one operator."""
+    add_moments_(x, sums, passes, axis, start, width)
+
+
+@_add_moments_op.register_fake
+def _(x: Tensor, sums: Tensor, passes: Tensor, axis: int, start: int, width: int) -> None:
+    return None
+
+
+def _values(x: Tensor, axis: int, passes: Tensor) -> Tensor:
+    """Values of each channel as ``[places, channels, neighbours]``, at most about ENOUGH."""
+    if axis == x.dim() - 1:
+        return _some_rows(x.reshape(-1, x.shape[-1]), passes)
+    batch = x if axis > 0 else x[None]
+    each = batch[:, 0].numel()
+    if each <= ENOUGH:
+        return batch.flatten(2)
+    if batch.stride(1) == 1 and batch.shape[1] > 1:  # channels_last
+        return _some_rows(batch.movedim(1, -1).flatten(0, -2), passes)
+    width = batch.shape[-1]
+    if batch.dim() == 3 or width > ENOUGH // 8:
+        maps = batch.flatten(2)
+        places = _places(each, ENOUGH, passes)
+        return maps[places // maps.shape[2], :, places % maps.shape[2]][:, :, None]
+    # Whole lines: they lie together in memory.
+    lines = batch.flatten(2, -2)
+    places = _places(each // width, ENOUGH // width, passes)
+    return lines[places // lines.shape[2], :, places % lines.shape[2]]
+
+
+def _some_rows(rows: Tensor, passes: Tensor) -> Tensor:
+    if len(rows) > ENOUGH:
+        rows = rows[_places(len(rows), ENOUGH, passes)]
+    return rows[:, :, None]
+
+
+def _places(total: int, number: int, passes: Tensor) -> Tensor:
+    """Random places below `total`: a hash of the number of the pass, so that no state is needed.
+
+    The finaliser of SplitMix64 (Steele, Lea & Flood 2014), whose products wrap around.
+    """
+    z = torch.arange(number, device=passes.device) + passes * ENOUGH
+    z = (z + 1) * -7046029254386353131
+    z = (z ^ (z >> 30 & 0x3FFFFFFFF)) * -4658895280553007687
+    z = (z ^ (z >> 27 & 0x1FFFFFFFFF)) * -7723592293110705685
+    return (z ^ (z >> 31 & 0x1FFFFFFFF)) % total

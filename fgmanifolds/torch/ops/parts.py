@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +11,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fgmanifolds.torch.components import ComponentBatch
+from fgmanifolds.torch.components import ComponentBatch, Kernels
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops import batched as kernels
-from fgmanifolds.torch.ops import planes as unrolled
-from fgmanifolds.torch.ops.batched import Masks
+from fgmanifolds.torch.ops import planes
+from fgmanifolds.torch.ops.manifolds import KINDS, OPS
+from fgmanifolds.torch.ops.planes import Masks
 
-__all__ = ["Part", "Source", "UnrolledPart", "Workshop", "cut", "pack"]
+__all__ = ["BatchedPart", "Part", "PlanesPart", "Scratch", "Source", "cut", "pack"]
 
 
 @dataclass
 class Source:
-    """Some components of one layer: where a part reads and writes them."""
+    """Some components of one layer: where a part reads and writes them.
+
+    Attributes
+    ----------
+    position : int
+        Number of the layer.
+    batch : ComponentBatch
+    rows : slice
+        Rows of the weight's first axis that are read; all, unless kernels are cut into planes.
+    members : int tensor
+        Numbers of the components within the layer.
+    """
 
     position: int
     batch: ComponentBatch
@@ -29,7 +41,7 @@ class Source:
     members: Tensor
 
 
-class Part:
+class Part(abc.ABC):
     """Components of one shape, from several layers, handled together.
 
     Parameters
@@ -39,8 +51,7 @@ class Part:
     offsets : sequence of int
         Number of the first POM of each layer.
     like : Tensor
-        Of the device and the type of the weights.
-    retraction : str
+        Of the device and the type that is computed in.
     """
 
     def __init__(
@@ -49,25 +60,15 @@ class Part:
         layers: Sequence[POMLayer],
         offsets: Sequence[int],
         like: Tensor,
-        retraction: str,
     ) -> None:
         self.sources = sources
-        owners = [layers[one.position] for one in sources]
-        members = [one.members for one in sources]
-        pairs = list(zip(owners, members, strict=True))
+        pairs = [(layers[one.position], one.members.long()) for one in sources]
         poms = [
             layer.view.pom[own] + offsets[one.position]
             for one, (layer, own) in zip(sources, pairs, strict=True)
         ]
-        self.kinds = torch.cat([layer.kinds[own] for layer, own in pairs]).to(like.device)
         self.radius = torch.cat([layer.radius[own] for layer, own in pairs]).to(like)
         self.pom = torch.cat(poms).to(like.device, torch.int32)
-        self.retract = kernels.RETRACTIONS[retraction]
-
-    @property
-    def masks(self) -> Masks:
-        """Masks of the manifolds, in the type of the weights."""
-        return Masks.of(self.kinds, self.radius.dtype)
 
     @property
     def scale(self) -> Tensor:
@@ -82,35 +83,104 @@ class Part:
             yield one, values[start:stop]
             start = stop
 
+    @abc.abstractmethod
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """Components ``[n, A, B]`` of the weight-shaped `tensors`, one for each layer."""
-        return torch.cat([one.batch.read(tensors[one.position]) for one in self.sources])
 
-    def scatter_(self, tensors: Sequence[Tensor], components: Tensor) -> None:
-        """Store components in the weight-shaped `tensors`."""
+    @abc.abstractmethod
+    def by_manifold(self) -> Iterator[tuple[str, Any]]:
+        """Manifolds of the part, each with the index of its rows."""
+
+    @abc.abstractmethod
+    def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
+        """Project vectors of the weights' shapes on the tangent spaces, in place."""
+
+    @abc.abstractmethod
+    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+        """Project directions and keep them for :meth:`move_`; their squared norms, shape [n]."""
+
+    @abc.abstractmethod
+    def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
+        """Move by `move` (shape [n]) times what :meth:`project` kept, and retract."""
+
+    def distance(self, weights: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+        """Distances of components, or upper bounds of them, shape [n]."""
+        unit, other = self.gather(weights) / self.scale, self.gather(others) / self.scale
+        found = torch.empty_like(self.radius)
+        for name, rows in self.by_manifold():
+            found[rows] = OPS[name].distance(unit[rows], other[rows])
+        return found * self.radius
+
+    def violation(self, weights: Sequence[Tensor]) -> Tensor:
+        """Relative distance of each component from its manifold, shape [n]."""
+        unit = self.gather(weights) / self.scale
+        found = torch.empty_like(self.radius)
+        for name, rows in self.by_manifold():
+            found[rows] = OPS[name].violation(unit[rows])
+        return found
+
+    def squares(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Squared norms of the components of weight-shaped tensors, shape [n]."""
+        return self.gather(tensors).square().sum((1, 2))
+
+
+class BatchedPart(Part):
+    """Matrices of any size on one manifold."""
+
+    def __init__(self, manifold: str, retraction: str, *args: Any) -> None:
+        super().__init__(*args)
+        self._name, self._retraction = manifold, retraction
+        self._kept: tuple[Tensor, Tensor] | None = None
+        self._squares = self.radius
+
+    def by_manifold(self) -> Iterator[tuple[str, Any]]:
+        """As :meth:`Part.by_manifold`."""
+        yield self._name, slice(None)
+
+    def gather(self, tensors: Sequence[Tensor]) -> Tensor:
+        """As :meth:`Part.gather`."""
+        read = [one.batch.read(tensors[one.position]) for one in self.sources]
+        return (read[0] if len(read) == 1 else torch.cat(read)).to(self.radius.dtype)
+
+    def _scatter_(self, tensors: Sequence[Tensor], components: Tensor) -> None:
         for one, part in self.split(components):
             one.batch.write_(tensors[one.position], part)
 
-    def project_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        """Project vectors of the weights' shapes on the tangent spaces, in place."""
-        unit = self.gather(weights) / self.scale
-        self.scatter_(vectors, kernels.project(unit, self.gather(vectors), self.masks))
+    def _tangent(self, unit: Tensor, vectors: Sequence[Tensor]) -> Tensor:
+        return OPS[self._name].project(unit, self.gather(vectors))
 
-    def step_(
-        self, weights: Sequence[Tensor], directions: Sequence[Tensor], factor: Tensor | None
-    ) -> Tensor:
-        """Squared norms of the projected directions, shape [n]; with factors also move."""
-        unit, masks = self.gather(weights) / self.scale, self.masks
-        tangent = kernels.project(unit, self.gather(directions), masks)
-        if factor is not None:
-            move = factor.index_select(0, self.pom)[:, None, None] / self.scale
-            self.scatter_(weights, self.scale * self.retract(unit, tangent * move, masks))
-        return (tangent * tangent).sum((1, 2))
+    def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
+        """As :meth:`Part.tangents_`."""
+        self._scatter_(vectors, self._tangent(self.gather(weights) / self.scale, vectors))
+
+    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+        """As :meth:`Part.project`."""
+        unit = self.gather(weights) / self.scale
+        tangent = self._tangent(unit, directions)
+        self._kept, self._squares = (unit, tangent), _squared_norm(tangent)
+        return self._squares
+
+    def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
+        """As :meth:`Part.move_`."""
+        assert self._kept is not None
+        (unit, tangent), self._kept = self._kept, None
+        turn = move / self.radius
+        # Only on the CPU does a look at the longest step not make anybody wait.
+        look = turn.device.type == "cpu"
+        short = bool((turn * turn * self._squares).max() <= 1) if look else None
+        step = tangent * turn[:, None, None]
+        unit = OPS[self._name].retract(unit, step, self._retraction, short)
+        self._scatter_(weights, self.scale * unit)
+
+
+def _squared_norm(x: Tensor) -> Tensor:
+    flat = x.flatten(1)
+    return torch.linalg.vecdot(flat, flat)
 
 
 @dataclass
-class Workshop:
-    """What the unrolled parts of one shape share.
+class Scratch:
+    """What the parts in planes of one shape share.
 
     Attributes
     ----------
@@ -118,108 +188,132 @@ class Workshop:
         Manifolds that may occur.
     memory : tensor of shape [2, A, B, n]
         Planes that weights and directions are copied to.
-    compiled : callable or None
-        The step through ``torch.compile``.
+    compiled : (callable, callable) or None
+        Projection and move through ``torch.compile``.
     """
 
     names: list[str]
     memory: Tensor
-    compiled: Callable[..., Tensor] | None
+    compiled: tuple[Callable[..., Tensor], Callable[..., None]] | None
 
 
-class UnrolledPart(Part):
-    """Small matrices, as planes."""
+class PlanesPart(Part):
+    """Small kernels of any of the built-in manifolds, as planes."""
 
-    def __init__(
-        self, sources: list[Source], workshop: Workshop, layers: Sequence[POMLayer], *args: Any
-    ) -> None:
-        super().__init__(sources, layers, *args)
-        self._shop = workshop
-        self._planes = workshop.memory[..., : len(self.radius)]
-        self._layers = [layers[one.position] for one in sources]
-        self._w, self._u = (self._views(planes) for planes in self._planes)
+    def __init__(self, scratch: Scratch, *args: Any) -> None:
+        super().__init__(*args)
+        layers: Sequence[POMLayer] = args[1]
+        self._shared = scratch
+        kinds = [layers[one.position] for one in self.sources]
+        numbers = [
+            _kinds(layer)[one.members.long()]
+            for layer, one in zip(kinds, self.sources, strict=True)
+        ]
+        self.kinds = torch.cat(numbers).to(self.radius.device)
+        self._planes = scratch.memory[..., : len(self.radius)]
+        self._layers = kinds
+        self._w, self._u = (self._views(part) for part in self._planes)
+        self._squares = self.radius
 
     @property
     def masks(self) -> Masks:
-        """As :attr:`Part.masks`; of one manifold only, they take no memory."""
-        if len(self._shop.names) > 1:
-            return super().masks
+        """Masks of the manifolds; of one manifold only, they take no memory."""
+        if len(self._shared.names) > 1:
+            return Masks.of(self.kinds, self.radius.dtype)
         one = Masks.of(self.kinds[:1], self.radius.dtype)
         return Masks(*(mask.expand_as(self.kinds) for mask in one))
 
-    def _views(self, planes: Tensor) -> list[Tensor]:
+    def by_manifold(self) -> Iterator[tuple[str, Any]]:
+        """As :meth:`Part.by_manifold`."""
+        for number, name in enumerate(KINDS):
+            rows = torch.nonzero(self.kinds == number)[:, 0]
+            if len(rows):
+                yield name, rows
+
+    def _views(self, part: Tensor) -> list[Tensor]:
         """Parts of some planes, in the shapes that the sources read and write."""
-        pairs = zip(self.split(planes.permute(2, 0, 1)), self._layers, strict=True)
-        return [
-            one.batch.planes_as_rows(part.permute(1, 2, 0), layer.weight)
-            for (one, part), layer in pairs
-        ]
+        views = []
+        pairs = zip(self.split(part.permute(2, 0, 1)), self._layers, strict=True)
+        for (one, own), layer in pairs:
+            assert isinstance(one.batch, Kernels)
+            views.append(one.batch.planes_as_rows(own.permute(1, 2, 0), layer.weight))
+        return views
+
+    def _rows(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [tensors[one.position][one.rows] for one in self.sources]
 
     def _read_(self, views: list[Tensor], tensors: Sequence[Tensor]) -> None:
-        rows = [one.batch.rows_of(tensors[one.position], one.rows) for one in self.sources]
-        torch._foreach_copy_(views, rows)
+        torch._foreach_copy_(views, self._rows(tensors))
 
     def _write_(self, tensors: Sequence[Tensor], views: list[Tensor]) -> None:
-        for one, view in zip(self.sources, views, strict=True):
-            one.batch.write_rows_(tensors[one.position], one.rows, view)
+        for rows, view in zip(self._rows(tensors), views, strict=True):
+            rows.copy_(view)
 
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """As :meth:`Part.gather`."""
-        planes = torch.empty_like(self._planes[0])
-        self._read_(self._views(planes), tensors)
-        return planes.permute(2, 0, 1)
+        own = torch.empty_like(self._planes[0])
+        self._read_(self._views(own), tensors)
+        return own.permute(2, 0, 1)
 
-    def scatter_(self, tensors: Sequence[Tensor], components: Tensor) -> None:
-        """As :meth:`Part.scatter_`."""
-        self._write_(tensors, self._views(components.permute(1, 2, 0)))
-
-    def project_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        """As :meth:`Part.project_`."""
+    def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
+        """As :meth:`Part.tangents_`."""
         self._read_(self._w, weights)
         self._read_(self._u, vectors)
-        w, u = map(unrolled.columns_of, self._planes)
-        unrolled.project_(w, u, self.masks, self.radius, self._shop.names)
+        w, u = map(planes.columns_of, self._planes)
+        planes.project_(w, u, self.masks, self.radius, self._shared.names)
         self._write_(vectors, self._u)
 
-    def step_(
-        self, weights: Sequence[Tensor], directions: Sequence[Tensor], factor: Tensor | None
-    ) -> Tensor:
-        """As :meth:`Part.step_`."""
+    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+        """As :meth:`Part.project`."""
         self._read_(self._w, weights)
         self._read_(self._u, directions)
-        if factor is None:
-            return self._step_planes(None)
-        move = factor.index_select(0, self.pom)
-        compiled = self._shop.compiled
-        squares = self._step_planes(move) if compiled is None else self._compiled(compiled, move)
+        if self._shared.compiled is not None:
+            w, u = map(planes.columns_of, self._shared.memory)
+            squares = self._shared.compiled[0](w, u, *self._padded())
+            return squares[: len(self.radius)]
+        w, u = map(planes.columns_of, self._planes)
+        planes.project_(w, u, self.masks, self.radius, self._shared.names)
+        self._squares = planes.squared_norm(u)
+        return self._squares
+
+    def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
+        """As :meth:`Part.move_`."""
+        if self._shared.compiled is not None:
+            w, u = map(planes.columns_of, self._shared.memory)
+            missing = (0, w[0][0].numel() - len(move))
+            self._shared.compiled[1](w, u, *self._padded(), F.pad(move, missing))
+        else:
+            w, u = map(planes.columns_of, self._planes)
+            # Only on the CPU does a look at the longest step not make anybody wait.
+            squares = self._squares if move.device.type == "cpu" else None
+            planes.move_(w, u, self.masks, self.radius, self._shared.names, move, squares)
         self._write_(weights, self._w)
-        return squares
 
-    def _step_planes(self, move: Tensor | None) -> Tensor:
-        w, u = map(unrolled.columns_of, self._planes)
-        # Only on the CPU does a look at the longest step not make anybody wait.
-        passes = None if self.radius.device.type == "cpu" else 2
-        return unrolled.step_(w, u, self.masks, self.radius, self._shop.names, move, passes)
-
-    def _compiled(self, compiled: Callable[..., Tensor], move: Tensor) -> Tensor:
-        """Call the compiled step on the whole memory, so that all parts have one shape."""
-        w, u = map(unrolled.columns_of, self._shop.memory)
-        missing = (0, w[0][0].numel() - len(move))
+    def _padded(self) -> tuple[Tensor, Tensor]:
+        """Kinds and radii for the whole memory, so that all parts have one shape."""
+        missing = (0, self._shared.memory.shape[-1] - len(self.radius))
         # Bytes are slow there.
         kinds = F.pad(self.kinds.to(torch.int32), missing)
-        radius = F.pad(self.radius, missing, value=1.0)
-        return compiled(w, u, kinds, radius, F.pad(move, missing))[: len(move)]
+        return kinds, F.pad(self.radius, missing, value=1.0)
 
 
-def cut(position: int, batch: ComponentBatch, weight: Tensor, size: int) -> Iterator[Source]:
-    """Cut a batch, at rows of its weight, into sources of about `size` components."""
-    rows = batch.rows(weight)
+def _kinds(layer: POMLayer) -> Tensor:
+    """Number of each component's manifold among :data:`KINDS`."""
+    numbers = [KINDS.index(name) for name in layer.manifolds]
+    return torch.tensor(numbers, dtype=torch.uint8)[layer.view.manifold.long()]
+
+
+def cut(position: int, batch: ComponentBatch, weight: Tensor, size: int) -> list[Source]:
+    """Cut kernels, at rows of their weight, into sources of about `size` components."""
+    rows = len(weight)
     each = len(batch.members) // rows
     step = max(1, size // each)
+    sources = []
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         members = batch.members[start * each : stop * each]
-        yield Source(position, batch, slice(start, stop), members)
+        sources.append(Source(position, batch, slice(start, stop), members))
+    return sources
 
 
 def pack(sources: Iterable[Source], size: int) -> list[list[Source]]:

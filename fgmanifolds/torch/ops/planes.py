@@ -1,4 +1,4 @@
-"""The maps of :mod:`fgmanifolds.torch.ops.batched` unrolled over the entries of small matrices.
+"""The maps of :mod:`fgmanifolds.torch.ops.manifolds` unrolled over the entries of small matrices.
 
 A batch of matrices is given as :data:`Columns`: for each column, the *planes* of its
 entries, which are vectors over the batch. Each line below is then a pass over long
@@ -9,17 +9,32 @@ more than the arithmetic. ``torch.compile`` makes one loop of all of it.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fgmanifolds.torch.ops.batched import Masks
+from fgmanifolds.torch.ops.manifolds import KINDS
 
-__all__ = ["Columns", "columns_of", "compiled_step", "project_", "retract_", "step_"]
+__all__ = ["Columns", "Masks", "columns_of", "compiled", "move_", "project_", "retract_"]
 
 #: Matrices A x B: B lists of A planes of shape [n].
 Columns = list[list[Tensor]]
+
+
+class Masks(NamedTuple):
+    """1.0 for the matrices that lie on a manifold, else 0.0; each of shape [n]."""
+
+    sphere: Tensor
+    oblique: Tensor
+    stiefel: Tensor
+
+    @classmethod
+    def of(cls, kinds: Tensor, dtype: torch.dtype) -> Masks:
+        """Masks of matrices whose manifolds are ``KINDS[kinds]``."""
+        return cls(*((kinds == number).to(dtype) for number in range(1, len(KINDS))))
 
 
 def columns_of(planes: Tensor) -> Columns:
@@ -34,7 +49,8 @@ def _dot(x: list[Tensor], y: list[Tensor]) -> Tensor:
     return total
 
 
-def _squared_norm(x: Columns) -> Tensor:
+def squared_norm(x: Columns) -> Tensor:
+    """Squared Frobenius norms, shape [n]."""
     entries = [entry for column in x for entry in column]
     return _dot(entries, entries)
 
@@ -45,7 +61,7 @@ def _subtract_(x: list[Tensor], y: list[Tensor], factor: Tensor) -> None:
 
 
 def project_(w: Columns, u: Columns, masks: Masks, radius: Tensor, names: Collection[str]) -> None:
-    """As :func:`fgmanifolds.torch.ops.batched.project`, at points of any radii; overwrites `u`.
+    """Subtract the normal parts from ambient vectors `u`, at points of any radii, in place.
 
     Parameters
     ----------
@@ -81,7 +97,7 @@ def _normalise_(x: Columns, masks: Masks, radius: Tensor, names: Collection[str]
     own_column = masks.oblique + masks.stiefel
     whole = 1 - masks.sphere - own_column
     if "sphere" in names:
-        whole.addcmul_(masks.sphere, _squared_norm(x))
+        whole.addcmul_(masks.sphere, squared_norm(x))
     for b, column in enumerate(x):
         for before in x[:b] if "stiefel" in names else []:
             _subtract_(column, before, _dot(before, column).mul_(share))
@@ -94,7 +110,7 @@ def _normalise_(x: Columns, masks: Masks, radius: Tensor, names: Collection[str]
 def retract_(
     x: Columns, masks: Masks, radius: Tensor, names: Collection[str], *, passes: int = 2
 ) -> None:
-    """As :func:`fgmanifolds.torch.ops.batched.retract`, by masked Gram-Schmidt; overwrites `x`.
+    """Normalise in place: as a whole, by columns, or by masked Gram-Schmidt.
 
     One pass loses orthogonality in proportion to the length of the step; a second
     restores it (Giraud, Langou & Rozloznik 2005). For steps no longer than the
@@ -104,66 +120,76 @@ def retract_(
         _normalise_(x, masks, radius, names)
 
 
-def step_(
+def move_(
     w: Columns,
     u: Columns,
     masks: Masks,
     radius: Tensor,
     names: Collection[str],
-    move: Tensor | None,
-    passes: int | None = None,
-) -> Tensor:
-    """Move matrices `w` by `move` times their projected directions `u`, and retract.
+    move: Tensor,
+    squares: Tensor | None = None,
+) -> None:
+    """Move matrices `w` by `move` times their tangent vectors `u`, and retract, in place.
 
     Parameters
     ----------
     w, u : columns
-        Both are overwritten: by the points that are reached, and by tangent vectors.
     masks, radius, names
         As :func:`project_` takes them.
-    move : tensor of shape [n] or None
-        None: stay.
-    passes : int or None
-        Of Gram-Schmidt. None: as many as the longest step needs, which is looked at.
-
-    Returns
-    -------
-    Tensor of shape [n]
-        Squared norms of the projected directions.
+    move : tensor of shape [n]
+    squares : tensor of shape [n] or None
+        Squared norms of `u`, to see whether one pass of Gram-Schmidt is enough. None: two.
     """
-    project_(w, u, masks, radius, names)
-    squares = _squared_norm(u)
-    if move is None:
-        return squares
     for point, tangent in zip(w, u, strict=True):
         for entry, change in zip(point, tangent, strict=True):
             entry.addcmul_(change, move)
-    if passes is None:
+    passes = 2
+    if squares is not None:
         turns = (move / radius).square_().mul_(squares)
         passes = 1 if bool(turns.max() <= 1) else 2
     retract_(w, masks, radius, names, passes=passes)
-    return squares
 
 
-def compiled_step(names: Collection[str]) -> Callable[..., Tensor]:
-    """:func:`step_` through ``torch.compile``, with two passes.
+def compiled(names: Collection[str]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """:func:`project_` and :func:`move_` through ``torch.compile``.
 
     Returns
     -------
-    callable
-        From columns `w` and `u`, and kinds, radii and moves of shape [n], to the squared
-        norms; `w` is overwritten. Compiled anew for other shapes.
+    project : callable
+        From columns `w` and `u`, kinds and radii to the squared norms; `u` is overwritten.
+    move : callable
+        From columns `w` and `u`, kinds, radii and moves; `w` is overwritten.
     """
 
-    def step(w: Columns, u: Columns, kinds: Tensor, radius: Tensor, move: Tensor) -> Tensor:
-        # The compiler makes no copies; these tell it that nothing but `w` is written to.
-        point, tangent = ([[entry.clone() for entry in column] for column in x] for x in (w, u))
-        masks = Masks.of(kinds, radius.dtype)
-        squares = step_(point, tangent, masks, radius, names, move, passes=2)
-        for column, moved in zip(w, point, strict=True):
-            for entry, value in zip(column, moved, strict=True):
-                entry.copy_(value)
-        return squares
+    def project(w: Columns, u: Columns, kinds: Tensor, radius: Tensor) -> Tensor:
+        # The compiler makes no copies; they tell it that nothing else is written to.
+        tangent = [[entry.clone() for entry in column] for column in u]
+        project_(w, tangent, Masks.of(kinds, radius.dtype), radius, names)
+        _store_(u, tangent)
+        return squared_norm(tangent)
 
-    compiled: Callable[..., Tensor] = torch.compile(step, dynamic=False)
-    return compiled
+    def move(w: Columns, u: Columns, kinds: Tensor, radius: Tensor, factor: Tensor) -> None:
+        point = [[entry.clone() for entry in column] for column in w]
+        move_(point, u, Masks.of(kinds, radius.dtype), radius, names, factor)
+        _store_(w, point)
+
+    return _compiled_alone(project), _compiled_alone(move)
+
+
+def _store_(target: Columns, values: Columns) -> None:
+    for column, moved in zip(target, values, strict=True):
+        for entry, value in zip(column, moved, strict=True):
+            entry.copy_(value)
+
+
+def _compiled_alone(function: Any) -> Callable[..., Any]:
+    """Compile with a code object of its own: torch gives up after eight versions of one."""
+    own = types.FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        None,
+        function.__closure__,
+    )
+    result: Callable[..., Any] = torch.compile(own, dynamic=False)
+    return result

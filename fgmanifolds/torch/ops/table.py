@@ -1,159 +1,312 @@
-"""The step of Algorithm 1 on all POMs at once: the kernel below :class:`FGSGD`.
+"""The step of Algorithm 1 on all POMs at once: project, scale, move and retract.
 
-Components of equal shape, over all layers, are handled in a few large parts.
-A step projects the directions of every part, sums their squared norms over the
-POMs (Theorem 1), and moves and retracts with the denominators that it is given.
+Components of equal shape, over all layers, are handled in a few large parts. A unit is some
+parts that no POM leaves: its directions are projected, their squared norms summed over the
+POMs (Theorem 1), and with the denominators that follow its weights are moved and retracted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from fgmanifolds.torch.components import ComponentBatch
+from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops import batched as kernels
-from fgmanifolds.torch.ops import planes as unrolled
-from fgmanifolds.torch.ops.batched import KINDS
-from fgmanifolds.torch.ops.bounds import PomBounds
-from fgmanifolds.torch.ops.parts import Part, Source, UnrolledPart, Workshop, cut, pack
+from fgmanifolds.torch.ops import planes
+from fgmanifolds.torch.ops.manifolds import KINDS
+from fgmanifolds.torch.ops.parts import BatchedPart, Part, PlanesPart, Scratch, Source, cut, pack
+from fgmanifolds.torch.poms import pom_bounds
 
-__all__ = ["PomTable", "fine_grained_step"]
+__all__ = ["Bounds", "PomTable", "Unit", "UnitGeometry", "computing_type"]
 
+#: Matrices of up to this many columns and entries are handled as planes.
+PLANES_COLUMNS, PLANES_ENTRIES = 8, 64
 
-#: Matrices of up to this many columns and entries are unrolled.
-UNROLLED_COLUMNS, UNROLLED_ENTRIES = 8, 64
-
-#: About how many unrolled matrices go together, by device: on the CPU, what caches hold.
+#: About how many kernels go together in planes, by device: on the CPU, what caches hold.
 PART_SIZES = {"cpu": 1 << 16}
 PART_SIZE = 1 << 20
 
 
-class PomTable(PomBounds):
-    """What a step needs to know of some layers' POMs, on one device and in one type."""
+def computing_type(dtype: torch.dtype) -> torch.dtype:
+    """Type in which steps of weights of a type are computed: float32 at least."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
-    def __init__(
-        self,
-        layers: Sequence[POMLayer],
-        like: Tensor,
-        retraction: str = "qr",
-        *,
-        compile: bool = False,
-    ) -> None:
-        super().__init__(layers, like)
-        self._layers, self._compile = layers, compile
-        self._context = (torch.tensor([0, *self.sizes]).cumsum(0).tolist(), like, retraction)
-        by_shape: dict[tuple[int, int], list[tuple[int, ComponentBatch]]] = {}
-        for position, layer in enumerate(layers):
-            for batch in layer.view.batches:
-                by_shape.setdefault(batch.shape, []).append((position, batch))
-        self.parts = [
-            part for shape, batches in by_shape.items() for part in self._parts(shape, batches)
-        ]
 
-    def _parts(
-        self, shape: tuple[int, int], batches: list[tuple[int, ComponentBatch]]
-    ) -> list[Part]:
-        offsets, like, retraction = self._context
-        small = shape[1] <= UNROLLED_COLUMNS and shape[0] * shape[1] <= UNROLLED_ENTRIES
-        if not (small and retraction == "qr"):
-            sources = [Source(i, batch, slice(None), batch.members) for i, batch in batches]
-            return [Part(sources, self._layers, offsets, like, retraction)]
-        size = PART_SIZES.get(like.device.type, PART_SIZE)
-        total = sum(len(batch.members) for _, batch in batches)
-        size = -(-total // -(-total // size))
-        pieces = [
-            one for i, batch in batches for one in cut(i, batch, self._layers[i].weight, size)
-        ]
-        packs = pack(pieces, size)
-        shop = self._workshop(shape, packs)
-        return [UnrolledPart(one, shop, self._layers, offsets, like, retraction) for one in packs]
+class Bounds:
+    """Curvature bounds and norms of the POMs of some layers, one after the other.
 
-    def _workshop(self, shape: tuple[int, int], packs: list[list[Source]]) -> Workshop:
-        like = self._context[1]
-        owners = {source.position for one in packs for source in one}
-        used = {name for position in owners for name in self._layers[position].manifolds}
-        names = [name for name in KINDS if name in used]
-        longest = max(sum(len(source.members) for source in one) for one in packs)
-        memory = torch.empty(2, *shape, longest, dtype=like.dtype, device=like.device)
-        compiled = unrolled.compiled_step(names) if self._compile else None
-        return Workshop(names, memory, compiled)
+    Attributes
+    ----------
+    sizes, offsets : list of int
+        Number of POMs of each layer, and number of its first one.
+    """
 
-    def sum_by_pom(self, values: Sequence[Tensor]) -> Tensor:
-        """Sums over the POMs of a value of each component, given by parts."""
-        total = torch.zeros_like(self.curvature)
+    def __init__(self, layers: Sequence[POMLayer], like: Tensor) -> None:
+        self.layers, self.like = list(layers), like
+        self.sizes = [layer.view.n_poms for layer in layers]
+        self.offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
+
+    @property
+    def n_poms(self) -> int:
+        """Number of POMs."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def _bounds(self) -> tuple[Tensor, ...]:
+        bounds = [pom_bounds(layer) for layer in self.layers]
+        return tuple(torch.cat(parts).to(self.like) for parts in zip(*bounds, strict=True))
+
+    @property
+    def c_hat(self) -> Tensor:
+        """Tight upper bound of the sectional curvature, at least 0, shape [POMs]."""
+        return self._bounds[0]
+
+    @property
+    def kappa(self) -> Tensor:
+        """Minus the tight lower bound, at least 0, shape [POMs]."""
+        return self._bounds[1]
+
+    @property
+    def curved_norm(self) -> Tensor:
+        """Frobenius norm of the curved components, shape [POMs]."""
+        return self._bounds[2]
+
+    @cached_property
+    def smallest_radius(self) -> Tensor:
+        """Smallest radius of a curved component, infinite without one, shape [POMs]."""
+        found = []
+        for layer in self.layers:
+            radius = torch.where(layer.is_euclidean, torch.inf, layer.radius)
+            least = torch.full((layer.view.n_poms,), torch.inf, dtype=torch.float64)
+            found.append(least.scatter_reduce_(0, layer.view.pom.long(), radius, "amin"))
+        return torch.cat(found).to(self.like)
+
+
+@dataclass
+class Unit:
+    """Parts that no POM leaves, and the slice of the POMs that is theirs."""
+
+    parts: list[Part]
+    poms: slice
+
+    def sums(self, values: Sequence[Tensor], like: Tensor) -> Tensor:
+        """Sums over the unit's POMs of a value of each component, given by parts."""
+        total = like.new_zeros(self.poms.stop - self.poms.start)
         for part, value in zip(self.parts, values, strict=True):
-            total.index_add_(0, part.pom, value)
+            total.index_add_(0, part.pom - self.poms.start, value)
         return total
 
-    def distance(self, weights: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
-        """Upper bound of the distance (21) of each POM's weights to others, shape [POMs]."""
-        found = []
-        for part in self.parts:
-            unit, other = part.gather(weights) / part.scale, part.gather(others) / part.scale
-            found.append(kernels.chord_distance(unit, other, part.masks) * part.radius)
-        return self.sum_by_pom(found)
 
-    def project_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        """Project vectors of the weights' shapes on the tangent spaces, in place."""
-        for part in self.parts:
-            part.project_(weights, vectors)
+@dataclass
+class UnitGeometry:
+    """The :class:`~fgmanifolds.steps.PomGeometry` of a unit at the present weights."""
 
-    def nearest_(self, weights: Sequence[Tensor]) -> None:
-        """Move weights to the nearest points of their manifolds, in place."""
-        for part in self.parts:
-            unit = part.gather(weights) / part.scale
-            part.scatter_(weights, part.scale * kernels.nearest(unit, part.masks))
+    bounds: Bounds
+    unit: Unit
+    weights: Sequence[Tensor]
+    references: Callable[[], Sequence[Tensor]]
 
-    def violation(self, weights: Sequence[Tensor]) -> Tensor:
-        """Largest relative violation of the constraints in each weight."""
-        worst = weights[0].new_zeros(len(weights))
-        for part in self.parts:
-            off = kernels.violation(part.gather(weights) / part.scale, part.masks)
-            for one, own in part.split(off):
-                worst[one.position] = torch.maximum(worst[one.position], own.max().to(worst))
-        return worst
+    @property
+    def c_hat(self) -> Tensor:
+        """See :class:`Bounds`."""
+        return self.bounds.c_hat[self.unit.poms]
 
-    def step_(
-        self, weights: Sequence[Tensor], directions: Sequence[Tensor], factor: Tensor | None
-    ) -> Tensor:
-        """Norms of the projected directions, shape [POMs]; with `factor` also move and retract."""
-        return self.sum_by_pom(
-            [part.step_(weights, directions, factor) for part in self.parts]
-        ).sqrt()
+    @property
+    def kappa(self) -> Tensor:
+        """See :class:`Bounds`."""
+        return self.bounds.kappa[self.unit.poms]
+
+    @property
+    def curved_norm(self) -> Tensor:
+        """See :class:`Bounds`."""
+        return self.bounds.curved_norm[self.unit.poms]
+
+    def distance(self) -> Tensor:
+        """Distance (21) to the reference, or an upper bound of it."""
+        others = self.references()
+        each = [part.distance(self.weights, others) for part in self.unit.parts]
+        return self.unit.sums(each, self.bounds.like)
+
+    def point_norm(self) -> Tensor:
+        """Frobenius norm of the present point."""
+        each = [part.squares(self.weights) for part in self.unit.parts]
+        return self.unit.sums(each, self.bounds.like).sqrt()
 
 
-def fine_grained_step(
-    table: PomTable,
-    weights: Sequence[Tensor],
-    directions: Sequence[Tensor],
-    lr: float | Tensor,
-    past: Tensor | None,
-    denominator: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Lines 5 to 7 of Algorithm 1: project, scale the step, retract, in place.
+class PomTable(Bounds):
+    """What a step needs to know of some layers' POMs, on one device and in one type.
 
     Parameters
     ----------
-    table : PomTable
-    weights : sequence of tensor
-        The layers' weights, changed in place.
-    directions : sequence of tensor
-        Euclidean gradients or momenta, of the weights' shapes; the step goes
-        against them.
-    lr : float or tensor
-    past : tensor of shape [POMs] or None
-        The norms R that the denominators are taken from; None: those of `directions`,
-        for which these are projected twice, rather than kept.
-    denominator : callable
-        From the norms R to g, each of shape [POMs].
+    layers : sequence of POMLayer
+    retraction : str
+    compile : bool
+        Whether kernels in planes go through ``torch.compile``.
 
-    Returns
-    -------
-    gradient_norm, g : tensors of shape [POMs]
+    Attributes
+    ----------
+    layers : list of POMLayer
+        The same in another order, so that the POMs of a unit follow each other. Weights and
+        directions are given in this order.
     """
-    used = table.step_(weights, directions, None) if past is None else past
-    g = denominator(used)
-    return table.step_(weights, directions, -lr / g), g
+
+    def __init__(
+        self, layers: Sequence[POMLayer], retraction: str = "qr", *, compile: bool = False
+    ) -> None:
+        weight = layers[0].weight
+        like = torch.empty(0, dtype=computing_type(weight.dtype), device=weight.device)
+        self._retraction, self._compile = retraction, compile
+        in_planes: list[POMLayer] = []
+        rest: list[POMLayer] = []
+        for layer in layers:
+            (in_planes if self._goes_in_planes(layer) else rest).append(layer)
+        groups = _packs_of_layers(in_planes, PART_SIZES.get(like.device.type, PART_SIZE))
+        super().__init__([*(layer for group in groups for layer in group), *rest], like)
+        ends = torch.tensor([0, *map(len, groups)]).cumsum(0).tolist()
+        cut_up = [self._packs(start, stop) for start, stop in pairwise(ends)]
+        self._scratch = self._shared_memory([pack for packs in cut_up for pack in packs])
+        self.units = [
+            self._unit_of_planes(start, stop, packs)
+            for (start, stop), packs in zip(pairwise(ends), cut_up, strict=True)
+        ]
+        if rest:
+            self.units.append(self._batched_unit(ends[-1], len(self.layers)))
+
+    def _goes_in_planes(self, layer: POMLayer) -> bool:
+        batches = layer.view.batches
+        (a, b), known = batches[0].shape, set(layer.manifolds) <= set(KINDS)
+        small = b <= PLANES_COLUMNS and a * b <= PLANES_ENTRIES
+        return self._retraction == "qr" and known and small and isinstance(batches[0], Kernels)
+
+    def _poms(self, start: int, stop: int) -> slice:
+        return slice(self.offsets[start], self.offsets[stop])
+
+    def _batched_unit(self, start: int, stop: int) -> Unit:
+        sources: dict[tuple[tuple[int, int], str], list[Source]] = {}
+        for position in range(start, stop):
+            layer = self.layers[position]
+            for batch in layer.view.batches:
+                for name, rows in layer.rows_by_manifold(batch):
+                    own = batch.select(rows)
+                    source = Source(position, own, slice(None), own.members)
+                    sources.setdefault((batch.shape, name), []).append(source)
+        context = self.layers, self.offsets, self.like
+        parts: list[Part] = [
+            BatchedPart(name, self._retraction, own, *context) for (_, name), own in sources.items()
+        ]
+        return Unit(parts, self._poms(start, stop))
+
+    def _packs(self, start: int, stop: int) -> list[list[Source]]:
+        """Kernels of some layers as one pack, or of one large layer as several of equal sizes."""
+        size = PART_SIZES.get(self.like.device.type, PART_SIZE)
+        pieces = []
+        for position in range(start, stop):
+            layer = self.layers[position]
+            (batch,) = layer.view.batches
+            parts = -(-len(batch.members) // size)
+            pieces += cut(position, batch, layer.weight, -(-len(batch.members) // parts))
+        return pack(pieces, size) if stop - start == 1 else [pieces]
+
+    def _shared_memory(self, packs: list[list[Source]]) -> dict[tuple[int, int], Scratch]:
+        longest: dict[tuple[int, int], int] = {}
+        for one in packs:
+            shape = one[0].batch.shape
+            longest[shape] = max(longest.get(shape, 0), sum(len(s.members) for s in one))
+        used = {name for layer in self.layers for name in layer.manifolds}
+        names = [name for name in KINDS if name in used]
+        return {
+            shape: Scratch(
+                names,
+                self._memory(shape, length),
+                planes.compiled(names) if self._compile else None,
+            )
+            for shape, length in longest.items()
+        }
+
+    def _memory(self, shape: tuple[int, int], length: int) -> Tensor:
+        return torch.empty(2, *shape, length, dtype=self.like.dtype, device=self.like.device)
+
+    def _unit_of_planes(self, start: int, stop: int, packs: list[list[Source]]) -> Unit:
+        shared = self._scratch[packs[0][0].batch.shape]
+        parts: list[Part] = []
+        for one in packs:
+            # Parts of one unit keep their planes until all of it moves.
+            memory = shared.memory if len(packs) == 1 else torch.empty_like(shared.memory)
+            own = Scratch(shared.names, memory, shared.compiled)
+            parts.append(PlanesPart(own, one, self.layers, self.offsets, self.like))
+        return Unit(parts, self._poms(start, stop))
+
+    # Steps ------------------------------------------------------------------------
+
+    def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
+        """Project vectors of the weights' shapes on the tangent spaces, in place."""
+        for unit in self.units:
+            for part in unit.parts:
+                part.tangents_(weights, vectors)
+
+    def violation(self, weights: Sequence[Tensor]) -> Tensor:
+        """Largest relative violation of the constraints in each weight."""
+        worst = self.like.new_zeros(len(weights))
+        for unit in self.units:
+            for part in unit.parts:
+                for one, own in part.split(part.violation(weights)):
+                    worst[one.position] = torch.maximum(worst[one.position], own.max())
+        return worst
+
+    def step_(
+        self,
+        weights: Sequence[Tensor],
+        directions: Sequence[Tensor],
+        lr: float | Tensor,
+        denominator: Callable[[Tensor, slice, UnitGeometry], Tensor],
+        references: Callable[[], Sequence[Tensor]],
+    ) -> tuple[Tensor, Tensor]:
+        """Lines 5 to 7 of Algorithm 1: project, scale the step, retract, in place.
+
+        Parameters
+        ----------
+        weights : sequence of tensor
+            The layers' weights, changed in place.
+        directions : sequence of tensor
+            Of the weights' shapes; the step goes against them.
+        lr : float or tensor
+        denominator : callable
+            From the norms of a unit's projected directions, its slice of the POMs and its
+            geometry to g.
+        references : callable
+            Gives the weights that distances are measured to.
+
+        Returns
+        -------
+        norm, g : tensors of shape [POMs]
+        """
+        norms, denominators = self.like.new_empty(2, self.n_poms)
+        for unit in self.units:
+            each = [part.project(weights, directions) for part in unit.parts]
+            norm = unit.sums(each, self.like).sqrt()
+            g = denominator(norm, unit.poms, UnitGeometry(self, unit, weights, references))
+            norms[unit.poms], denominators[unit.poms] = norm, g
+            factor = (-lr / g).to(self.like)
+            for part in unit.parts:
+                part.move_(weights, factor.index_select(0, part.pom - unit.poms.start))
+        return norms, denominators
+
+
+def _packs_of_layers(layers: Sequence[POMLayer], size: int) -> list[list[POMLayer]]:
+    """Layers of one shape together, whole, up to about `size` kernels; large ones alone."""
+    by_shape: dict[tuple[int, int], list[POMLayer]] = {}
+    for layer in layers:
+        by_shape.setdefault(layer.view.batches[0].shape, []).append(layer)
+    packs = []
+    for own in by_shape.values():
+        sources = [
+            Source(i, layer.view.batches[0], slice(None), layer.view.batches[0].members)
+            for i, layer in enumerate(own)
+        ]
+        packs += [[own[one.position] for one in group] for group in pack(sources, size)]
+    return packs

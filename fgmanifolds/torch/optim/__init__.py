@@ -1,5 +1,7 @@
 """Optimizers on POMs."""
 
-from fgmanifolds.torch.optim.fgsgd import FGSGD, GRADIENT_NORMS
+from fgmanifolds.torch.optim.base import POMOptimizer
+from fgmanifolds.torch.optim.fgadam import FGAdam
+from fgmanifolds.torch.optim.fgsgd import FGSGD
 
-__all__ = ["FGSGD", "GRADIENT_NORMS"]
+__all__ = ["FGSGD", "FGAdam", "POMOptimizer"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
+import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from importlib.resources import files
@@ -24,27 +28,64 @@ FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
 )
 
-
 #: The file that is compiled, and what it includes.
 SOURCES = ("step.cpp", "planes.hpp")
 
+#: Set to 0, it turns the C++ way off.
+SWITCH = "FGMANIFOLDS_NATIVE"
+
+logger = logging.getLogger("fgmanifolds")
+
 
 class NativeBuildError(RuntimeError):
-    """The C++ step could not be compiled or loaded; the message is the compiler's."""
+    """The C++ step could not be compiled or loaded; the message says why."""
 
 
-def _compiler() -> str | None:
-    return shutil.which(os.environ.get("CXX", "c++"))
+def _compiler() -> list[str] | None:
+    """The compiler with its arguments: that of the variable CXX, or ``c++``."""
+    words = shlex.split(os.environ.get("CXX", "") or "c++")
+    path = shutil.which(words[0]) if words else None
+    return None if path is None else [path, *words[1:]]
 
 
 def available() -> bool:
-    """Whether there is a C++ compiler: that of the variable CXX, or ``c++``."""
-    return _compiler() is not None
+    """Whether there is a C++ compiler, and ``FGMANIFOLDS_NATIVE=0`` does not forbid its use."""
+    return os.environ.get(SWITCH, "1") != "0" and _compiler() is not None
 
 
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "fgmanifolds"
+# Where libraries lie ---------------------------------------------------------------------
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file or folder is the user's, and nobody else can write to it."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = os.stat(path, follow_symlinks=False)
+    others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid == os.getuid() and not others and not stat.S_ISLNK(status.st_mode)
+
+
+@functools.cache
+def _folder_of_process() -> Path:
+    """A folder of this process alone, for where no cache can be used."""
+    folder = Path(tempfile.mkdtemp(prefix="fgmanifolds-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _folder() -> Path:
+    """Folder of the compiled libraries: the user's cache, if nobody else can write there."""
+    try:
+        root = os.environ.get("XDG_CACHE_HOME")
+        folder = (Path(root) if root else Path.home() / ".cache") / "fgmanifolds"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_ours(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+        reason = "belongs to, or can be written to by, somebody else"
+    except (OSError, RuntimeError) as error:
+        folder, reason = Path("the cache"), str(error)
+    logger.info("%s cannot be used (%s): the C++ step is compiled for this process", folder, reason)
+    return _folder_of_process()
 
 
 def _key(command: list[str], sources: dict[str, str]) -> str:
@@ -56,6 +97,9 @@ def _key(command: list[str], sources: dict[str, str]) -> str:
     except OSError:
         pass
     return hashlib.sha256("\0".join([cpu, *command, *sources.values()]).encode()).hexdigest()[:24]
+
+
+# Loading ---------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -79,31 +123,93 @@ def load(rows: int, columns: int, wide: bool) -> ctypes.CDLL:
         raise NativeBuildError("there is no C++ compiler: set CXX, or install c++.")
     folder = files("fgmanifolds.torch.ops.native")
     sources = {name: folder.joinpath(name).read_text() for name in SOURCES}
-    command = [compiler, *FLAGS, f"-DROWS={rows}", f"-DCOLUMNS={columns}"]
+    command = [*compiler, *FLAGS, f"-DROWS={rows}", f"-DCOLUMNS={columns}"]
     command += ["-DWIDE"] if wide else []
-    path = _cache() / f"step-{rows}x{columns}-{_key(command, sources)}.so"
-    if not path.exists():
+    path = _folder() / f"step-{rows}x{columns}-{_key(command, sources)}.so"
+    kept = _opened(path)
+    if kept is None:
         _build(command, sources, path)
+        logger.info("compiled the C++ step for kernels of %d x %d: %s", rows, columns, path)
+        kept = _opened(path)
+    if kept is None:
+        raise NativeBuildError(f"{path} was compiled, but cannot be loaded.")
+    return kept
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _opened(path: Path) -> ctypes.CDLL | None:
+    """Give a library that is whole and ours; None if it must be built anew."""
+    note = path.with_suffix(".sha256")
     try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        raise NativeBuildError(str(error)) from None
+        if not (_is_ours(path) and _is_ours(note) and note.read_text() == _digest(path)):
+            return None
+        library = ctypes.CDLL(str(path))
+        declare(library)
+    except (OSError, AttributeError, ValueError):
+        return None
+    return library
+
+
+def declare(library: ctypes.CDLL) -> None:
+    """Tell ctypes the types of the functions, and see that both sides mean the same.
+
+    Raises
+    ------
+    AttributeError
+        If a function is missing.
+    ValueError
+        If the library speaks another version, or its structures have other sizes.
+    """
+    from fgmanifolds.torch.ops.native.step import INTERFACE
+
+    number, whole, pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+    library.fgsgd_interface.argtypes = []
+    library.fgsgd_interface.restype = whole
+    library.fgsgd_squares.argtypes = [pointer, number, pointer, whole, number]
+    library.fgsgd_squares.restype = None
+    library.fgsgd_step.argtypes = [pointer, number, pointer, pointer, pointer, whole, number]
+    library.fgsgd_step.restype = None
+    found = library.fgsgd_interface()
+    if found != INTERFACE:
+        raise ValueError(f"the library speaks interface {found}, not {INTERFACE}.")
+
+
+def _clear_drafts(folder: Path) -> None:
+    """Take away what processes left that were killed while they compiled."""
+    for draft in folder.glob("build-*"):
+        try:
+            os.kill(int(draft.name.split("-")[1]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(draft, ignore_errors=True)
+        except OSError:
+            continue
 
 
 def _build(command: list[str], sources: dict[str, str], path: Path) -> None:
     """Compile to a draft and move it into place, so that nobody loads half a file."""
+    folder = path.parent
+    _clear_drafts(folder)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            code, draft = Path(folder) / SOURCES[0], Path(folder) / "step.so"
-            for name, text in sources.items():
-                (Path(folder) / name).write_text(text)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f"build-{os.getpid()}-") as name:
+            code, draft = Path(name) / SOURCES[0], Path(name) / "step.so"
+            for source, text in sources.items():
+                (Path(name) / source).write_text(text)
             for openmp in (["-fopenmp"], []):
                 full = [*command, *openmp, "-shared", "-fPIC", str(code), "-o", str(draft)]
                 done = subprocess.run(full, capture_output=True, text=True, timeout=120)
-                if done.returncode == 0:
+                if done.returncode == 0 and draft.exists():
+                    draft.chmod(0o700)
+                    note = Path(name) / "step.sha256"
+                    note.write_text(_digest(draft))
+                    note.chmod(0o600)
                     os.replace(draft, path)
+                    os.replace(note, path.with_suffix(".sha256"))
                     return
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NativeBuildError(str(error)) from None
-    raise NativeBuildError(done.stderr.strip() or f"{command[0]} failed")
+    said = done.stderr.strip().splitlines()[-3:]
+    code_of = f"{Path(command[0]).name} failed with status {done.returncode}"
+    raise NativeBuildError(": ".join([code_of, *said]))

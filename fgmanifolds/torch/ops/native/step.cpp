@@ -2,7 +2,7 @@
 //
 // Kernels are handled LANES at a time, entry by entry: every line works on vectors of
 // one entry of LANES kernels, whatever their manifolds, which are chosen by masks. The
-// formulas are those of fgmanifolds/torch/unrolled.py, which this file is tested against.
+// formulas are those of fgmanifolds/torch/ops/planes.py, which this file is tested against.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +20,7 @@ typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 struct Layer {
     float *weight, *buffer;
     const float *gradient;
-    const uint8_t *kind;   // 0 Euclidean, 1 sphere, 2 oblique, 3 Stiefel: KINDS of kernels.py
+    const uint8_t *kind;   // 0 Euclidean, 1 sphere, 2 oblique, 3 Stiefel: KINDS of manifolds.py
     const float *radius;   // of each kernel
     const int32_t *pom;    // of each kernel, counted over all layers
     int64_t kernels;
@@ -139,7 +139,7 @@ INLINE Vec dot(const Vec *x, int b, const Vec *y, int c) {
 struct Block {
     Vec w[ENTRIES], m[ENTRIES];   // points and directions
     Vec radius, inverse, step;    // inverse: 1 / radius^2
-    Vec square;                   // of the norm of the projected direction
+    Vec square, raw;              // squared norms of the direction, projected and as it is
     Int kind;
     int64_t start, offset;
     int count;
@@ -246,12 +246,13 @@ template <bool MIXED>
 INLINE void move(Block &k) {
     Vec m[ENTRIES];
     for (int e = 0; e < ENTRIES; ++e) m[e] = k.m[e];
+    k.raw = squared_norm(m);
     project<MIXED>(k, k.w, m);
     k.square = squared_norm(m);
     for (int e = 0; e < ENTRIES; ++e) k.w[e] += k.step * m[e];
 }
 
-// One pass is enough unless a step is longer than the radius: see unrolled.py.
+// One pass is enough unless a step is longer than the radius: see planes.py.
 template <bool FULL, bool PLANES, bool MIXED>
 INLINE void retract(const Layer &layer, const Block &k) {
     Vec x[ENTRIES], numbers[ENTRIES];
@@ -280,7 +281,7 @@ INLINE void locate(const Layer &layer, int64_t b, Block &k) {
 // works on the other.
 template <bool PLANES, bool MIXED>
 INLINE void step_blocks(const Layer &layer, const Options &o, const float *factor, double *sums,
-                        int64_t first, int count) {
+                        double *raw, int64_t first, int count) {
     Block blocks[2];
     for (int i = 0; i < count; ++i) {
         Block &k = blocks[i];
@@ -290,8 +291,11 @@ INLINE void step_blocks(const Layer &layer, const Options &o, const float *facto
     }
     for (int i = 0; i < count; ++i) move<MIXED>(blocks[i]);
     for (int i = 0; i < count; ++i)
-        for (int l = 0; l < blocks[i].count; ++l)
-            sums[layer.pom[blocks[i].start + l]] += blocks[i].square[l];
+        for (int l = 0; l < blocks[i].count; ++l) {
+            const int32_t pom = layer.pom[blocks[i].start + l];
+            sums[pom] += blocks[i].square[l];
+            raw[pom] += blocks[i].raw[l];
+        }
     if (!o.write) return;
     for (int i = 0; i < count; ++i) {
         if (blocks[i].count < LANES) retract<false, PLANES, MIXED>(layer, blocks[i]);
@@ -306,47 +310,76 @@ INLINE int64_t count_blocks(const Layer &layer) {
 
 // Called by all threads, which share the blocks.
 template <bool PLANES, bool MIXED>
-static void step_layer(const Layer &layer, const Options &o, const float *factor, double *sums) {
+static void step_layer(const Layer &layer, const Options &o, const float *factor, double *sums,
+                       double *raw) {
     const int64_t blocks = count_blocks(layer);
 #pragma omp for schedule(static) nowait
     for (int64_t b = 0; b < blocks; b += 2)
-        step_blocks<PLANES, MIXED>(layer, o, factor, sums, b, blocks - b < 2 ? 1 : 2);
+        step_blocks<PLANES, MIXED>(layer, o, factor, sums, raw, b, blocks - b < 2 ? 1 : 2);
 }
 
-// Whether all gradients are finite: no exponent is all ones.
-extern "C" int32_t fgsgd_finite(const Layer *layers, int32_t n, int32_t threads) {
-    int32_t broken = 0;
-#pragma omp parallel num_threads(threads) reduction(| : broken)
-    for (int i = 0; i < n; ++i) {
-        const int64_t numbers = layers[i].kernels * ENTRIES;
-        const float *from = layers[i].gradient;
+// Squared norms of the gradients of some kernels, over POMs.
+template <bool FULL, bool PLANES>
+INLINE void square_block(const Layer &layer, const Block &k, double *sums) {
+    Vec m[ENTRIES], planes[ENTRIES];
+    get<FULL, PLANES>(m, layer.gradient + k.offset, layer.inputs, k.count);
+    turn<PLANES>(planes, m);
+    const Vec square = squared_norm(planes);
+    for (int l = 0; l < (FULL ? LANES : k.count); ++l) sums[layer.pom[k.start + l]] += square[l];
+}
+
+template <bool PLANES>
+static void square_layer(const Layer &layer, double *sums) {
+    const int64_t blocks = count_blocks(layer);
 #pragma omp for schedule(static) nowait
-        for (int64_t j = 0; j < numbers; ++j) {
-            int32_t bits;
-            std::memcpy(&bits, from + j, sizeof(bits));
-            broken |= (bits & 0x7f800000) == 0x7f800000;
-        }
+    for (int64_t b = 0; b < blocks; ++b) {
+        Block k;
+        locate<PLANES>(layer, b, k);
+        if (k.count < LANES) square_block<false, PLANES>(layer, k, sums);
+        else square_block<true, PLANES>(layer, k, sums);
     }
-    return !broken;
+}
+
+// Sums of each thread: those of its own row.
+INLINE double *own_row(double *sums, int64_t length) {
+#ifdef _OPENMP
+    return sums + length * omp_get_thread_num();
+#else
+    return sums;
+#endif
+}
+
+// Told to the caller, who checks them before anything else: the number of this interface, and
+// the sizes of what is passed through it.
+extern "C" int64_t fgsgd_interface() {
+    return 2 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
+}
+
+// Sum the squares of all gradients over POMs: not finite where an entry is not.
+// sums: threads x poms, zeroed by the caller.
+extern "C" void fgsgd_squares(const Layer *layers, int32_t n, double *sums, int64_t poms,
+                              int32_t threads) {
+#pragma omp parallel num_threads(threads)
+    {
+        double *own = own_row(sums, poms);
+        for (int i = 0; i < n; ++i)
+            (layers[i].inputs ? square_layer<true> : square_layer<false>)(layers[i], own);
+    }
 }
 
 // Project, sum squared norms over POMs, and, if asked to write, move and retract.
-// sums: threads x poms, zeroed by the caller.
+// sums: threads x 2 poms, zeroed by the caller: of projected directions, and of directions.
 extern "C" void fgsgd_step(const Layer *layers, int32_t n, const Options *options,
                            const float *factor, double *sums, int64_t poms, int32_t threads) {
 #pragma omp parallel num_threads(threads)
     {
-#ifdef _OPENMP
-        double *own = sums + poms * omp_get_thread_num();
-#else
-        double *own = sums;
-#endif
+        double *own = own_row(sums, 2 * poms);
         for (int i = 0; i < n; ++i) {
             const Layer &layer = layers[i];
             const auto walk = layer.inputs
                 ? (layer.mixed ? step_layer<true, true> : step_layer<true, false>)
                 : (layer.mixed ? step_layer<false, true> : step_layer<false, false>);
-            walk(layer, *options, factor, own);
+            walk(layer, *options, factor, own, own + poms);
         }
     }
 }

@@ -7,21 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.batched import KINDS
-from fgmanifolds.torch.ops.bounds import PomBounds
+from fgmanifolds.torch.ops.manifolds import KINDS
 from fgmanifolds.torch.ops.native.build import load
+from fgmanifolds.torch.ops.table import Bounds
 
-__all__ = ["NativeTable", "can_take"]
+__all__ = ["INTERFACE", "NativeTable", "can_hold", "can_take"]
 
 #: Kernels of up to this many entries and columns are unrolled by the compiler.
 ENTRIES, COLUMNS = 64, 8
 
-
 #: Layouts whose kernels are planes already, by the number of axes.
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+#: Number of the interface.
+VERSION = 2
 
 
 class _Layer(ctypes.Structure):
@@ -47,27 +50,44 @@ class _Options(ctypes.Structure):
     ]
 
 
+#: What the library must say of itself: version, and sizes of the structures.
+INTERFACE = VERSION * 1_000_000 + ctypes.sizeof(_Layer) * 1000 + ctypes.sizeof(_Options)
+
+
+def can_hold(layer: POMLayer) -> bool:
+    """Whether a layer's components are what the C++ step is for: small kernels, known manifolds."""
+    batch = layer.view.batches[0]
+    rows, columns = batch.shape
+    small = rows * columns <= ENTRIES and columns <= COLUMNS
+    return isinstance(batch, Kernels) and small and set(layer.manifolds) <= set(KINDS)
+
+
 def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
-    """Whether the C++ step can take a layer: small kernels, float32, on the CPU, dense."""
-    batches = layer.view.batches
-    if len(batches) != 1 or batches[0].positions is not None:
-        return False
-    rows, columns = batches[0].shape
-    if rows * columns > ENTRIES or columns > COLUMNS:
-        return False
+    """Whether the present tensors of such a layer are: float32, on the CPU, dense, whole.
+
+    Addresses are given to C++, so that nothing but plain tensors of just the right number of
+    elements may pass; looked at before every step.
+    """
     weight = layer.weight
     if not (weight.is_contiguous() or _is_channels_last(weight)):
         return False
-    strides, gradient = weight.stride(), weight.grad
-    return (
-        _is_plain(weight)
-        and (gradient is None or (_is_plain(gradient) and gradient.stride() == strides))
-        and (buffer is None or (_is_plain(buffer) and buffer.stride() == strides))
+    rows, columns = layer.view.batches[0].shape
+    numel, strides = layer.view.n_components * rows * columns, weight.stride()
+    tensors = [weight, weight.grad, buffer]
+    return all(
+        _is_plain(one, numel) and one.stride() == strides for one in tensors if one is not None
     )
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and tensor.is_cpu and tensor.layout == torch.strided
+def _is_plain(tensor: Tensor, numel: int) -> bool:
+    return (
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.dtype == torch.float32
+        and tensor.is_cpu
+        and tensor.layout == torch.strided
+        and tensor.numel() == numel
+        and tensor.data_ptr() != 0
+    )
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
@@ -77,8 +97,10 @@ def _is_channels_last(tensor: Tensor) -> bool:
     return tensor.is_contiguous(memory_format=form)
 
 
-class NativeTable(PomBounds):
+class NativeTable(Bounds):
     """What the C++ step needs to know of some layers; counterpart of ``PomTable``.
+
+    Each call is for some of the layers, given by their positions.
 
     Raises
     ------
@@ -88,49 +110,54 @@ class NativeTable(PomBounds):
 
     def __init__(self, layers: Sequence[POMLayer]) -> None:
         super().__init__(layers, torch.empty(0, dtype=torch.float32))
-        offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
-        self._parts = [_Part(layer, offsets[i]) for i, layer in enumerate(layers)]
-        self._poms = sum(self.sizes)
-        by_code: dict[tuple[int, int, bool], list[int]] = {}
-        for position, layer in enumerate(layers):
-            (batch,) = layer.view.batches
-            code = (*batch.shape, batch.kernel != batch.shape)
-            by_code.setdefault(code, []).append(position)
-        self._codes = [
-            (
-                load(*code),
-                members,
-                (_Layer * len(members))(*(self._parts[i].row() for i in members)),
-            )
-            for code, members in by_code.items()
-        ]
+        self._rows = [_Row(layer, self.offsets[i]) for i, layer in enumerate(layers)]
+        self._libraries = [load(*_code(layer)) for layer in layers]
         self._threads = torch.get_num_threads()
-        self._sums = torch.empty(self._threads, self._poms, dtype=torch.float64)
+        self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
+        self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
 
-    def gradients_are_finite(self) -> bool:
-        """Whether no gradient holds nan or inf."""
-        for library, members, rows in self._codes:
-            for row, i in zip(rows, members, strict=True):
-                row.gradient = _gradient(self._parts[i].layer).data_ptr()
-            if not library.fgsgd_finite(rows, len(members), self._threads):
-                return False
-        return True
+    def _calls(self, positions: Sequence[int]) -> list[tuple[ctypes.CDLL, list[int]]]:
+        by_library: dict[int, tuple[ctypes.CDLL, list[int]]] = {}
+        for i in positions:
+            library = self._libraries[i]
+            by_library.setdefault(id(library), (library, []))[1].append(i)
+        return list(by_library.values())
+
+    def gradient_squares(self, positions: Sequence[int]) -> Tensor:
+        """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
+
+        Not finite where an entry is not.
+        """
+        self._single.zero_()
+        for library, members in self._calls(positions):
+            rows = (_Layer * len(members))(*(self._rows[i].row() for i in members))
+            library.fgsgd_squares(
+                ctypes.addressof(rows),
+                len(members),
+                self._single.data_ptr(),
+                self.n_poms,
+                self._threads,
+            )
+        return self._single.sum(0)
 
     def run(
         self,
+        positions: Sequence[int],
         buffers: Sequence[Tensor | None],
         fresh: Sequence[bool],
         factor: Tensor,
         options: Mapping[str, Any],
         *,
         write: bool,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Project the directions and, if asked to write, move and retract the weights.
 
         Parameters
         ----------
+        positions : sequence of int
+            Of the layers that take part.
         buffers : sequence of Tensor or None
-            Momenta of the layers, updated in place; None without momentum.
+            Their momenta, updated in place; None without momentum.
         fresh : sequence of bool
             Whether a buffer holds nothing yet.
         factor : Tensor of shape [POMs]
@@ -141,8 +168,8 @@ class NativeTable(PomBounds):
 
         Returns
         -------
-        Tensor of shape [POMs]
-            Norms of the projected directions.
+        projected, whole : tensors of shape [POMs]
+            Norms of the projected directions, and of the directions.
         """
         settings = _Options(
             float(options["momentum"]),
@@ -154,51 +181,66 @@ class NativeTable(PomBounds):
         )
         factor = factor.to(torch.float32).contiguous()
         self._sums.zero_()
-        for library, members, rows in self._codes:
-            for row, i in zip(rows, members, strict=True):
-                layer, buffer = self._parts[i].layer, buffers[i]
-                row.weight = layer.weight.data_ptr()
-                row.gradient = _gradient(layer).data_ptr()
-                row.buffer = None if buffer is None else buffer.data_ptr()
-                row.fresh = fresh[i]
-                row.inputs = layer.weight.shape[1] if _is_channels_last(layer.weight) else 0
+        place = {position: i for i, position in enumerate(positions)}
+        for library, members in self._calls(positions):
+            own = [place[i] for i in members]
+            rows = (_Layer * len(members))(
+                *(
+                    self._rows[i].row(buffers[j], fresh[j])
+                    for i, j in zip(members, own, strict=True)
+                )
+            )
             library.fgsgd_step(
-                rows,
-                ctypes.c_int32(len(members)),
-                ctypes.byref(settings),
-                ctypes.c_void_p(factor.data_ptr()),
-                ctypes.c_void_p(self._sums.data_ptr()),
-                ctypes.c_int64(self._poms),
-                ctypes.c_int32(self._threads),
+                ctypes.addressof(rows),
+                len(members),
+                ctypes.addressof(settings),
+                factor.data_ptr(),
+                self._sums.data_ptr(),
+                self.n_poms,
+                self._threads,
             )
         if write:
-            weights = [part.layer.weight for part in self._parts]
-            torch.autograd.graph.increment_version(
-                [*weights, *(buffer for buffer in buffers if buffer is not None)]
-            )
-        return self._sums.sum(0).sqrt().float()
+            weights = [self.layers[i].weight for i in positions]
+            momenta = [buffer for buffer in buffers if buffer is not None]
+            torch.autograd.graph.increment_version([*weights, *momenta])
+        projected, whole = self._sums.sum(0).sqrt().float().split(self.n_poms)
+        return projected, whole
 
 
-class _Part:
+def _code(layer: POMLayer) -> tuple[int, int, bool]:
+    batch = layer.view.batches[0]
+    assert isinstance(batch, Kernels)
+    return (*batch.shape, batch.kernel != batch.shape)
+
+
+class _Row:
     """One layer's kinds, radii and POMs, as step.cpp reads them."""
 
     def __init__(self, layer: POMLayer, offset: int) -> None:
-        self.layer = layer
-        self._kind = layer.kinds
+        self._layer = layer
+        numbers = [KINDS.index(name) for name in layer.manifolds]
+        kinds = torch.tensor(numbers, dtype=torch.uint8)
+        self._kind = kinds[layer.view.manifold.long()].contiguous()
         self._radius = layer.radius.float().contiguous()
         self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
+        stiefel = bool((self._kind == KINDS.index("stiefel")).any())
+        self._fixed: dict[str, Any] = {
+            "kind": self._kind.data_ptr(),
+            "radius": self._radius.data_ptr(),
+            "pom": self._pom.data_ptr(),
+            "kernels": len(self._pom),
+            "mixed": stiefel,
+        }
 
-    def row(self) -> _Layer:
+    def row(self, buffer: Tensor | None = None, fresh: bool = False) -> _Layer:
+        """Addresses of the present tensors."""
+        weight = self._layer.weight
+        assert weight.grad is not None
         return _Layer(
-            kind=self._kind.data_ptr(),
-            radius=self._radius.data_ptr(),
-            pom=self._pom.data_ptr(),
-            kernels=len(self._pom),
-            mixed=bool((self._kind == KINDS.index("stiefel")).any()),
+            weight=weight.data_ptr(),
+            gradient=weight.grad.data_ptr(),
+            buffer=None if buffer is None else buffer.data_ptr(),
+            fresh=fresh,
+            inputs=weight.shape[1] if _is_channels_last(weight) else 0,
+            **self._fixed,
         )
-
-
-def _gradient(layer: POMLayer) -> Tensor:
-    gradient = layer.weight.grad
-    assert gradient is not None
-    return gradient

@@ -1,0 +1,521 @@
+"""What all optimizers on POMs share; a subclass says only where to go."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch._compile import _disable_dynamo
+from torch.optim import Optimizer
+
+from fgmanifolds.steps import NORM_MOMENTUM, StepRule, as_rule
+from fgmanifolds.steps.norms import chosen_denominator
+from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.manifolds import DRIFTING
+from fgmanifolds.torch.ops.table import PomTable, UnitGeometry
+from fgmanifolds.torch.optim.foreach import add_, added
+from fgmanifolds.torch.optim.groups import check_options, make_groups
+from fgmanifolds.torch.optim.guards import Guards
+from fgmanifolds.torch.optim.state import StateMixin
+from fgmanifolds.validation import check_bool, check_integer
+
+__all__ = ["Active", "POMOptimizer"]
+
+#: Tables that are kept, of different sets of layers with gradients.
+TABLES = 32
+
+
+@dataclass
+class Active:
+    """What of a group has gradients at a step: layers on POMs, and all other parameters."""
+
+    group: dict[str, Any]
+    rule: StepRule
+    layers: list[POMLayer]
+    plain: list[Tensor]
+
+
+class POMOptimizer(StateMixin, Optimizer):
+    r"""Base class of optimizers on the POMs of an adapter.
+
+    A subclass gives Euclidean directions; the step rule, the move along the projected
+    directions, the retraction, radii, checks and state are here.
+
+    .. code-block:: python
+
+        class MySGD(POMOptimizer):
+            def direction(self, params, grads, group):
+                return grads
+
+    Parameters
+    ----------
+    adapter : POMAdapter
+        Its model's trainable parameters are optimized: the weights on POMs in
+        one parameter group, all others in the next.
+    lr : float or tensor of one element
+        Learning rate r(t) >= 0.
+    params : sequence of dict
+        Parameter groups with options of their own, as torch's optimizers take them:
+        ``[{"params": model.head.parameters(), "lr": 0.01}]``. The model's other
+        parameters form the default groups.
+    maximize : bool
+    weight_decay : float
+        Added to the Euclidean gradient, times the weight, as in ``torch.optim.SGD``. On curved
+        components it is normal to the manifold when it comes in. Momentum keeps it while the
+        weight turns, so that a small tangent part of it remains there.
+    rule : {"corollary2", "global", "theorem2", "paper", "relative", None} or StepRule
+        Denominator g of the step, see :mod:`fgmanifolds.steps`; None is g = 1.
+        ``"theorem2"`` needs a reference: see :meth:`set_reference_`.
+    gradient_norm : {"past", "current"}
+        The norm R of each POM's direction, at a gradient's scale, that g uses: the root of a
+        running mean of R^2 over earlier steps (of the step itself at the first), with g at
+        least the present R; or that of the same step, as printed, which biases the direction.
+        With momentum no choice is free of bias, since the momentum holds past samples.
+    momentum_space : {"ambient", "tangent"}
+        Where momentum lives: in the space of matrices, projected at each step, as in
+        the paper; or on the tangent spaces: gradients are projected before they enter, and
+        the momentum is carried from one point to the next by projection.
+    stabilize_every : int or None
+        Number of steps after which weights go to the nearest points of their
+        manifolds. None: 100 for the retractions "cayley" and "exp", along which
+        rounding adds up, and never for the others; 0: never.
+    check_every : int
+        Number of steps between checks that weights are on their manifolds, the
+        first of them before the first step; weights that were written to since the last
+        step are checked at once. 0: never.
+    skip_nonfinite : bool
+        Whether a step whose gradients hold nan or inf, or are too large to be used, is left
+        out, rather than refused. Either way nothing is changed by it.
+    foreach : bool or None
+        Whether the Euclidean part of the step uses torch's foreach functions;
+        None: yes.
+    compile : bool
+        Whether small kernels go through ``torch.compile``, on any device. The first step takes
+        seconds, and later ones with other radii or learning rates are not compiled anew.
+    capturable : bool
+        Whether steps may be captured in a CUDA graph. Nothing waits for the device
+        then: gradients and weights are not checked.
+    differentiable : bool
+        Not supported: retractions write to the weights in place.
+    **defaults
+        Further options of the subclass's groups.
+
+    Attributes
+    ----------
+    steps, skipped_steps : int
+        Steps taken, and steps left out because of `skip_nonfinite`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range; at a step, if a gradient cannot be used or a
+        weight is off its manifold, and then nothing is changed.
+    """
+
+    #: State of a parameter that is a gradient in kind, with the power of the inverse radius
+    #: with which it goes when radii change.
+    gradient_state: ClassVar[Mapping[str, int]] = {}
+    #: State of a parameter that lives on tangent spaces with ``momentum_space="tangent"``.
+    tangent_state: ClassVar[tuple[str, ...]] = ()
+    #: Whether directions grow with the gradients.
+    follows_gradients: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        adapter: POMAdapter,
+        lr: float | Tensor = 1e-3,
+        *,
+        params: Sequence[dict[str, Any]] = (),
+        maximize: bool = False,
+        weight_decay: float = 0.0,
+        rule: str | StepRule | None = "corollary2",
+        gradient_norm: str = "past",
+        momentum_space: str = "ambient",
+        stabilize_every: int | None = None,
+        check_every: int = 100,
+        skip_nonfinite: bool = False,
+        foreach: bool | None = None,
+        compile: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        **defaults: Any,
+    ) -> None:
+        given: Any = adapter
+        if not isinstance(given, POMAdapter):
+            name = type(self).__name__
+            raise TypeError(
+                f"adapter is a {type(given).__name__}; {name} takes a POMAdapter, not "
+                f"parameters: {name}(POMAdapter(model), lr=...)."
+            )
+        if differentiable:
+            raise ValueError("differentiable=True is not supported: steps write weights in place.")
+        check_integer("check_every", check_every, low=0)
+        for argument, value in (
+            ("skip_nonfinite", skip_nonfinite),
+            ("compile", compile),
+            ("capturable", capturable),
+        ):
+            check_bool(argument, value)
+        if stabilize_every is None:
+            stabilize_every = 100 if adapter.options["retraction"] in DRIFTING else 0
+        check_integer("stabilize_every", stabilize_every, low=0)
+        self.adapter = adapter
+        self.stabilize_every, self.check_every = stabilize_every, check_every
+        self.skip_nonfinite, self.capturable, self.compile = skip_nonfinite, capturable, compile
+        self.skipped_steps = self.steps = 0
+        self._best_loss = math.inf
+        self._rules: dict[str | None, StepRule] = {}
+        self._forget()
+        options = {
+            "lr": lr,
+            "maximize": maximize,
+            "weight_decay": weight_decay,
+            "rule": self._name_of_rule(rule),
+            "gradient_norm": gradient_norm,
+            "momentum_space": momentum_space,
+            "foreach": foreach,
+            **defaults,
+        }
+        super().__init__(make_groups(adapter, params), options)
+
+    def _forget(self) -> None:
+        """Forget what follows from the state of the adapter and the model."""
+        self._tables: OrderedDict[Any, PomTable] = OrderedDict()
+        self._tables_version = -1
+        self._last: dict[str, tuple[Tensor, Tensor]] = {}
+        self._guards = Guards(self.adapter)
+        self._radii_version = self.adapter.version
+        self._radii = {name: x.radius.clone() for name, x in self.adapter.layers.items()}
+
+    # What a subclass says -----------------------------------------------------------
+
+    @abc.abstractmethod
+    def direction(
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> list[Tensor]:
+        """Give the Euclidean direction of each parameter; the step goes against it.
+
+        Parameters
+        ----------
+        params : list of tensor
+            Parameters of a group that have gradients: weights on POMs and others.
+        grads : list of tensor
+            Their gradients, with weight decay and the sign of `maximize`. They must not be
+            written to.
+        group : dict
+            Options of the group.
+
+        Returns
+        -------
+        list of tensor
+            Of the parameters' shapes. What is to be kept from step to step lies in
+            ``self.state[p]``.
+        """
+
+    def gradient_scale(self, group: dict[str, Any]) -> float:
+        """Factor that brings the norm of a direction to that of a gradient; 1 by default."""
+        return 1.0
+
+    def check_group(self, options: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless the options of a group are in range."""
+        check_options(options)
+
+    # Groups and rules -----------------------------------------------------------------
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group with options of its own, which are checked."""
+        options = {**self.defaults, **param_group}
+        options["rule"] = self._name_of_rule(options["rule"])
+        self.check_group(options)
+        if "rule" in param_group:
+            param_group = {**param_group, "rule": options["rule"]}
+        super().add_param_group(param_group)
+        self._guards.forget_strangers()
+
+    def _name_of_rule(self, rule: str | StepRule | None) -> str | None:
+        """Name of a rule for a group, which holds plain data; the rule itself is kept here."""
+        if isinstance(rule, str) and rule in self._rules:
+            return rule
+        found = as_rule(rule)
+        known = self._rules.setdefault(found.name, found)
+        if type(known) is not type(found):
+            raise ValueError(f"two rules bear the name {found.name!r}; rename one.")
+        return found.name
+
+    def _rule(self, group: dict[str, Any]) -> StepRule:
+        name = group["rule"]
+        if name not in self._rules:
+            self._name_of_rule(name)
+        return self._rules[name]
+
+    # References -------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def set_reference_(self) -> None:
+        """Take the present weights for the minimum that ``rule="theorem2"`` measures distances to.
+
+        Without it, steps with a closure take the weights of the lowest loss so far.
+        """
+        for layer in self.adapter.layers.values():
+            self.state[layer.weight]["reference"] = layer.weight.detach().clone()
+
+    def _keep_best(self, active: Sequence[Active], loss: Any) -> None:
+        wanted = any(one.rule.needs_reference for one in active)
+        if loss is not None and wanted and float(loss) < self._best_loss:
+            self._best_loss = float(loss)
+            self.set_reference_()
+
+    def _check_references(self, active: Sequence[Active]) -> None:
+        for one in active:
+            if one.rule.needs_reference:
+                self._references(one.layers)
+
+    def _references(self, layers: Sequence[POMLayer]) -> list[Tensor]:
+        found = [self.state[layer.weight].get("reference") for layer in layers]
+        known = [reference for reference in found if reference is not None]
+        if len(known) < len(found):
+            raise ValueError(
+                "rule='theorem2' needs a reference point: call set_reference_() at weights near "
+                "the minimum, or step with a closure, which takes the best weights so far. "
+                "Nothing was updated."
+            )
+        return known
+
+    # One step ---------------------------------------------------------------------------
+
+    @_disable_dynamo
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Reevaluates the model and returns the loss.
+
+        Raises
+        ------
+        ValueError
+            If a gradient has nan or inf entries or is too large, unless `skip_nonfinite`; it
+            names the parameters, and nothing is changed.
+
+        Warns
+        -----
+        UserWarning
+            Once, if a parameter of the model has a gradient and is in no group.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        active = [self._active(group) for group in self.param_groups]
+        self._guards.check_tensors(active)
+        self._guards.warn_of_strangers(self.param_groups)
+        if not self._may_step(active):
+            return loss
+        self._keep_best(active, loss)
+        self._check_references(active)
+        self.adapter.collection.fold_spreads_()
+        self._follow_radii()
+        self.steps += 1
+        for one in active:
+            self._step_group(one)
+        if self.stabilize_every and self.steps % self.stabilize_every == 0:
+            for layer in (layer for one in active for layer in one.layers):
+                layer.project_()
+        self._guards.note_written()
+        return loss
+
+    def _active(self, group: dict[str, Any]) -> Active:
+        with_gradients = [p for p in group["params"] if p.grad is not None]
+        by_weight = self._guards.layers_by_weight()
+        layers = [by_weight[id(p)] for p in with_gradients if id(p) in by_weight]
+        plain = [p for p in with_gradients if id(p) not in by_weight]
+        return Active(group, self._rule(group), layers, plain)
+
+    def _may_step(self, active: Sequence[Active]) -> bool:
+        """Look at gradients and weights before anything is changed."""
+        if self.capturable:
+            return True
+        wrong = self._unusable_gradients(active)
+        if wrong and self.skip_nonfinite:
+            self.skipped_steps += 1
+            return False
+        if wrong:
+            raise ValueError(
+                f"the gradient of {'; of '.join(wrong)}; nothing was updated. "
+                "Set skip_nonfinite=True to leave such steps out."
+            )
+        due = self.check_every and self.steps % self.check_every == 0
+        if due or (self.check_every and self._guards.written_to()):
+            for one in active:
+                for table in self._tables_of(one.layers):
+                    self._guards.check_on_manifolds(table)
+        return True
+
+    def _unusable_gradients(self, active: Sequence[Active]) -> list[str]:
+        return self._guards.unusable_gradients(active, follows=self.follows_gradients)
+
+    @torch.no_grad()
+    def _follow_radii(self) -> None:
+        """Carry state over to new radii: as gradients, it goes with one over the radius."""
+        if self.adapter.version == self._radii_version:
+            return
+        for name, layer in self.adapter.layers.items():
+            old, new = self._radii[name], layer.radius
+            if old.shape != new.shape or torch.equal(old, new):
+                continue
+            for key, power in self.gradient_state.items():
+                buffer = self.state[layer.weight].get(key)
+                if buffer is None:
+                    continue
+                ratio = (old / new) ** power
+                if buffer.shape == layer.weight.shape:
+                    layer.multiply_(buffer, ratio)
+                else:
+                    buffer.mul_(ratio.to(buffer))
+            self._radii[name] = new.clone()
+        self._radii_version = self.adapter.version
+
+    def _step_group(self, active: Active) -> None:
+        params = [*(layer.weight for layer in active.layers), *active.plain]
+        if not params:
+            return
+        group = active.group
+        grads = self._gradients(params, group)
+        if group["momentum_space"] == "tangent":
+            grads = self._on_tangent_spaces(active, grads)
+        directions = self.direction(params, grads, group)
+        if len(directions) != len(params):
+            raise ValueError(
+                f"direction() gave {len(directions)} directions for {len(params)} parameters."
+            )
+        number = len(active.layers)
+        add_(active.plain, directions[number:], group["foreach"], alpha=-group["lr"])
+        if active.layers:
+            self._step_layers(active, dict(zip(map(id, params), directions, strict=True)))
+
+    def _gradients(self, params: Sequence[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Gradients with the sign of `maximize` and with weight decay."""
+        grads = [p.grad for p in params if p.grad is not None]
+        if group["maximize"]:
+            grads = list(torch._foreach_neg(grads))
+        if group["weight_decay"] != 0:
+            grads = added(grads, params, group["foreach"], alpha=group["weight_decay"])
+        return grads
+
+    def _on_tangent_spaces(self, active: Active, grads: list[Tensor]) -> list[Tensor]:
+        """Project gradients, and the state that lives on tangent spaces, at the present weights."""
+        number = len(active.layers)
+        own = [g.clone(memory_format=torch.preserve_format) for g in grads[:number]]
+        by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
+        for table in self._tables_of(active.layers):
+            weights = [layer.weight for layer in table.layers]
+            table.tangents_(weights, [by_layer[layer.name] for layer in table.layers])
+            for key in self.tangent_state:
+                kept = [self.state[w].get(key) for w in weights]
+                known = [tensor for tensor in kept if tensor is not None]
+                if len(known) == len(kept):
+                    table.tangents_(weights, known)
+        return [*own, *grads[number:]]
+
+    # POMs ---------------------------------------------------------------------------------
+
+    def _tables_of(self, layers: Sequence[POMLayer]) -> list[PomTable]:
+        """Tables of some layers, one for each device and type; kept by set of layers."""
+        version = self.adapter.version
+        if version != self._tables_version:
+            self._tables.clear()
+            self._tables_version = version
+        kinds: dict[Any, list[POMLayer]] = {}
+        for layer in layers:
+            weight = layer.weight
+            kinds.setdefault((weight.device, weight.dtype), []).append(layer)
+        return [self._table(kind, own) for kind, own in kinds.items()]
+
+    def _table(self, kind: Any, layers: Sequence[POMLayer]) -> PomTable:
+        key = (kind, tuple(layer.name for layer in layers))
+        if key not in self._tables:
+            retraction = self.adapter.options["retraction"]
+            self._tables[key] = PomTable(layers, retraction, compile=self.compile)
+            if len(self._tables) > TABLES:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(key)
+        return self._tables[key]
+
+    def _step_layers(self, active: Active, directions: Mapping[int, Tensor]) -> None:
+        group, scale = active.group, self.gradient_scale(active.group)
+        for table in self._tables_of(active.layers):
+            weights: list[Tensor] = [layer.weight for layer in table.layers]
+            past = self._past_squares(table.layers, table.like)
+
+            def denominator(
+                norm: Tensor, poms: slice, geometry: UnitGeometry, past: Tensor = past
+            ) -> Tensor:
+                used = None
+                if group["gradient_norm"] == "past":
+                    own = past[poms]
+                    # At the first step of a layer there is no past.
+                    used = torch.where(own.isnan(), (scale * norm) ** 2, own)
+                g = chosen_denominator(active.rule, norm, used, geometry, scale)
+                return _as_denominator(g, norm, active.rule)
+
+            norm, g = table.step_(
+                weights,
+                [directions[id(w)] for w in weights],
+                group["lr"],
+                denominator,
+                lambda table=table: self._references(table.layers),  # type: ignore[misc]
+            )
+            self._remember(table.layers, table.sizes, scale * norm, g)
+
+    def _past_squares(self, layers: Sequence[POMLayer], like: Tensor) -> Tensor:
+        """Running means of R^2 of all POMs; nan where there is none yet."""
+        found = []
+        for layer in layers:
+            own = self.state[layer.weight].get("mean_square")
+            missing = like.new_full((layer.view.n_poms,), math.nan)
+            found.append(missing if own is None else own)
+        return torch.cat(found)
+
+    def _remember(
+        self, layers: Sequence[POMLayer], sizes: Sequence[int], norm: Tensor, g: Tensor
+    ) -> None:
+        """Keep R^2 for the next step, and what :meth:`pom_statistics` shows."""
+        sizes = list(sizes)
+        parts = zip(layers, norm.split(sizes), g.split(sizes), strict=True)
+        self._last.update({layer.name: (own, own_g) for layer, own, own_g in parts})
+        squares = (norm * norm).split(sizes)
+        states = [self.state[layer.weight] for layer in layers]
+        known = [i for i, state in enumerate(states) if "mean_square" in state]
+        if known:
+            running = [states[i]["mean_square"] for i in known]
+            torch._foreach_lerp_(running, [squares[i] for i in known], 1 - NORM_MOMENTUM)
+        for state, own in zip(states, squares, strict=True):
+            if "mean_square" not in state:
+                state["mean_square"] = own.clone()
+
+    def pom_statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each layer, the norms R and denominators g of its POMs at the last step.
+
+        R is the norm of the projected direction at a gradient's scale.
+        """
+        return dict(self._last)
+
+
+def _as_denominator(g: Any, norm: Tensor, rule: StepRule) -> Tensor:
+    """See that a rule of one's own gives one number for each POM."""
+    if not isinstance(g, Tensor) or g.shape != norm.shape:
+        shape = tuple(getattr(g, "shape", ()))
+        raise ValueError(
+            f"{rule!r} gave g of shape {shape} for {len(norm)} POMs; a tensor with one number for "
+            "each is needed."
+        )
+    return g

@@ -1,0 +1,161 @@
+"""FGAdam: Adam on the POMs of an adapter, with one second moment for each component."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.table import computing_type
+from fgmanifolds.torch.optim.base import Active, POMOptimizer
+from fgmanifolds.torch.optim.foreach import decay_
+from fgmanifolds.torch.optim.groups import check_real
+
+__all__ = ["FGAdam"]
+
+
+class FGAdam(POMOptimizer):
+    r"""Adam on POMs: the direction ``m_hat / (sqrt(v_hat) + eps)``, projected.
+
+    On a component, v is the running mean of its gradient's mean square, one number, as in
+    VectorAdam (Ling, Sharp & Jacobson 2022): the direction turns with the component. All
+    other parameters have one second moment for each entry, as in Adam (Kingma & Ba 2015).
+
+    Parameters
+    ----------
+    adapter : POMAdapter
+    lr : float or tensor
+    betas : (float, float)
+        Decay of the first and of the second moment, each in [0, 1).
+    eps : float
+        Added to the root of the second moment, > 0.
+    weight_decay : float
+        Decoupled (Loshchilov & Hutter 2019): Euclidean parameters and components shrink by
+        ``lr * weight_decay``; curved components do not, as they could not stay on their
+        manifolds.
+    **options
+        As :class:`POMOptimizer` takes them. The norm R of the step rule is that of the
+        projected direction, which is about the root of its number of entries.
+
+    Raises
+    ------
+    ValueError
+        As :class:`POMOptimizer`.
+    """
+
+    gradient_state: ClassVar[dict[str, int]] = {"exp_avg": 1, "exp_avg_sq": 2}
+    tangent_state: ClassVar[tuple[str, ...]] = ("exp_avg",)
+    own_type_state: ClassVar[tuple[str, ...]] = ("mean_square", "exp_avg_sq")
+    follows_gradients: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        adapter: POMAdapter,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            adapter, lr, weight_decay=weight_decay, betas=tuple(betas), eps=eps, **options
+        )
+
+    def check_group(self, options: dict[str, Any]) -> None:
+        """See :meth:`POMOptimizer.check_group`."""
+        super().check_group(options)
+        if len(options["betas"]) != 2:
+            raise ValueError(f"betas={options['betas']!r} must be two numbers.")
+        for beta in options["betas"]:
+            check_real("betas", beta, below=1)
+        check_real("eps", options["eps"])
+        if not options["eps"] > 0:
+            raise ValueError(f"eps={options['eps']!r} must be positive.")
+
+    def _gradients(self, params: Sequence[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        return super()._gradients(params, {**group, "weight_decay": 0.0})
+
+    def _step_group(self, active: Active) -> None:
+        self._decay_(active)
+        super()._step_group(active)
+
+    def _decay_(self, active: Active) -> None:
+        """Shrink what is Euclidean."""
+        group = active.group
+        if group["weight_decay"] == 0:
+            return
+        keep = 1 - group["lr"] * group["weight_decay"]
+        for p in active.plain:
+            p.mul_(keep)
+        for layer in active.layers:
+            flat = layer.is_euclidean
+            if bool(flat.any()):
+                layer.multiply_(layer.weight, torch.where(flat, float(keep), 1.0).double())
+
+    def direction(
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> list[Tensor]:
+        """Bias-corrected first moment over the root of the second."""
+        first, second = group["betas"]
+        by_weight = self._guards.layers_by_weight()
+        layers = [by_weight.get(id(p)) for p in params]
+        states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
+        torch._foreach_add_([state["step"] for state in states], 1)
+        moments = [state["exp_avg"] for state in states]
+        decay_(moments, grads, group["foreach"], keep=first, share=1 - first)
+        squares = [_mean_squares(x, layer) for x, layer in zip(grads, layers, strict=True)]
+        averages = [state["exp_avg_sq"] for state in states]
+        decay_(averages, squares, group["foreach"], keep=second, share=1 - second)
+        roots = torch._foreach_sqrt(averages)
+        steps = [state["step"] for state in states]
+        torch._foreach_div_(roots, [(1 - second**step) ** 0.5 for step in steps])
+        torch._foreach_add_(roots, group["eps"])
+        torch._foreach_mul_(roots, [1 - first**step for step in steps])
+        return [
+            _divided(moment, root, layer)
+            for moment, root, layer in zip(moments, roots, layers, strict=True)
+        ]
+
+    def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
+        state: dict[str, Any] = self.state[p]
+        if "exp_avg" not in state:
+            kind = computing_type(p.dtype)
+            state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
+            state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            state["exp_avg_sq"] = (
+                torch.zeros_like(p, dtype=kind)
+                if layer is None
+                else p.new_zeros(layer.view.n_components, dtype=kind)
+            )
+        return state
+
+    def state_shapes(self, parameter: Tensor, layer: POMLayer | None) -> dict[str, tuple[int, ...]]:
+        """See :meth:`POMOptimizer.state_shapes`."""
+        shape = tuple(parameter.shape)
+        second = shape if layer is None else (layer.view.n_components,)
+        shapes = super().state_shapes(parameter, layer)
+        return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
+
+
+def _mean_squares(grad: Tensor, layer: POMLayer | None) -> Tensor:
+    """Squares of the entries, or their mean over each component."""
+    kind = computing_type(grad.dtype)
+    if layer is None:
+        return grad.to(kind).square()
+    means = grad.new_empty(layer.view.n_components, dtype=kind)
+    for batch in layer.view.batches:
+        own = batch.read(grad).to(kind).square().mean((1, 2))
+        means[batch.members.long().to(grad.device)] = own
+    return means
+
+
+def _divided(moment: Tensor, root: Tensor, layer: POMLayer | None) -> Tensor:
+    if layer is None:
+        return moment / root
+    direction = moment.clone(memory_format=torch.preserve_format)
+    layer.multiply_(direction, 1 / root)
+    return direction

@@ -1,0 +1,67 @@
+"""Whether gradients can be used: finite, and not so large that a step would lose its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fgmanifolds.torch.ops.table import computing_type
+
+__all__ = ["LONGEST_STEP", "largest_norm", "norms_of", "unusable"]
+
+#: Radii that a step may at most be long where nothing else bounds it: beyond that the columns
+#: of a Stiefel weight are all the same to working precision.
+LONGEST_STEP = 1e4
+
+
+def largest_norm(dtype: torch.dtype) -> float:
+    """Largest norm of a gradient whose squares, and those of a momentum, do not overflow."""
+    return float(torch.finfo(computing_type(dtype)).max ** 0.5 / 100)
+
+
+def norms_of(grads: Sequence[Tensor]) -> list[float]:
+    """Frobenius norms; not finite where an entry is not, or where squares overflow."""
+    found: list[Tensor] = [torch.empty(0)] * len(grads)
+    kinds: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, grad in enumerate(grads):
+        kinds.setdefault((grad.device, grad.dtype), []).append(i)
+    for (_, dtype), members in kinds.items():
+        own = torch._foreach_norm([grads[i] for i in members], 2, dtype=computing_type(dtype))
+        for i, norm in zip(members, own, strict=True):
+            found[i] = norm
+    by_device: dict[torch.device, list[int]] = {}
+    for i, norm in enumerate(found):
+        by_device.setdefault(norm.device, []).append(i)
+    values = [0.0] * len(grads)
+    for members in by_device.values():
+        stacked = torch.stack([found[i].double() for i in members]).tolist()
+        for i, value in zip(members, stacked, strict=True):
+            values[i] = value
+    return values
+
+
+def unusable(grad: Tensor, norm: float, limit: float) -> str:
+    """Say what is wrong with a gradient; empty if nothing is.
+
+    Parameters
+    ----------
+    grad : Tensor
+    norm : float
+        From :func:`norms_of`.
+    limit : float
+        Largest norm that the step can take.
+    """
+    if norm <= limit:
+        return ""
+    if not bool(grad.isfinite().all()):
+        return "has nan or inf entries"
+    if limit == float("inf"):
+        return ""
+    exact = float(grad.double().norm())
+    return (
+        ""
+        if exact <= limit
+        else f"has norm {exact:.3g}, more than the {limit:.3g} that a step can take"
+    )

@@ -1,0 +1,192 @@
+"""What an optimizer looks at before it changes anything."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.table import PomTable
+from fgmanifolds.torch.optim.gradients import LONGEST_STEP, largest_norm, norms_of, unusable
+
+if TYPE_CHECKING:
+    from fgmanifolds.torch.optim.base import Active
+
+__all__ = ["Guards"]
+
+#: Steps between searches of the model for parameters that were put into it since.
+SEARCH_EVERY = 50
+
+
+class Guards:
+    """Looks at the weights, gradients and state of one optimizer.
+
+    Parameters
+    ----------
+    adapter : POMAdapter
+    """
+
+    def __init__(self, adapter: POMAdapter) -> None:
+        self._adapter = adapter
+        self._written: list[tuple[int, int]] = []
+        self._warned = self._gap = False
+        self._since = SEARCH_EVERY
+        self._outside: list[tuple[str, nn.Parameter]] | None = None
+
+    def layers_by_weight(self) -> dict[int, POMLayer]:
+        """Layers by the identity of their present weights; ``ValueError`` if one has none."""
+        return {id(layer.weight): layer for layer in self._adapter.layers.values()}
+
+    def name_of(self, parameter: Tensor) -> str:
+        """Name of a parameter in the model, quoted."""
+        for name, candidate in self._adapter.model.named_parameters():
+            if candidate is parameter:
+                return repr(name)
+        return "a parameter that is not the model's"
+
+    # Tensors ----------------------------------------------------------------------
+
+    def check_tensors(self, active: Sequence[Active]) -> None:
+        """Raise ``ValueError`` if a weight or a gradient is of a kind that cannot be stepped."""
+        for one in active:
+            for layer in one.layers:
+                _check_weight(layer)
+            for p in one.plain:
+                if p.grad is not None and p.grad.layout != torch.strided:
+                    raise ValueError(
+                        f"the gradient of {self.name_of(p)} is sparse, which is not supported; "
+                        "nothing was updated. Make the embedding with sparse=False."
+                    )
+
+    def unusable_gradients(
+        self, active: Sequence[Active], *, follows: bool, skip: frozenset[int] = frozenset()
+    ) -> list[str]:
+        """Say which gradients cannot be used, and why.
+
+        Parameters
+        ----------
+        active : sequence of Active
+        follows : bool
+            Whether steps grow with gradients, so that these must be bounded where no rule does.
+        skip : frozenset of int
+            Identities of parameters that are looked at elsewhere.
+        """
+        params, limits = [], []
+        for p, limit in self._limits(active, follows=follows):
+            if id(p) not in skip:
+                params.append(p)
+                limits.append(limit)
+        if not params:
+            return []
+        grads = [p.grad for p in params if p.grad is not None]
+        found = []
+        for p, norm, limit in zip(params, norms_of(grads), limits, strict=True):
+            assert p.grad is not None
+            reason = "" if norm <= limit else unusable(p.grad, norm, limit)
+            if reason:
+                found.append(f"{self.name_of(p)} {reason}")
+        return found
+
+    def _limits(self, active: Sequence[Active], *, follows: bool) -> Iterator[tuple[Tensor, float]]:
+        for one in active:
+            for layer in one.layers:
+                yield layer.weight, self.limit_of(layer, one, follows=follows)
+            for p in one.plain:
+                yield p, math.inf
+
+    @staticmethod
+    def limit_of(layer: POMLayer, active: Active, *, follows: bool) -> float:
+        """Largest norm of a layer's gradient that a step can take."""
+        limit = largest_norm(layer.weight.dtype)
+        rule = active.rule
+        if not follows or rule.bounded or rule.of_direction:
+            return limit
+        lr = float(active.group["lr"])
+        return min(limit, LONGEST_STEP * layer.smallest_radius / lr) if lr > 0 else limit
+
+    # Weights that were written to, or are not known ----------------------------------
+
+    def _versions(self) -> list[tuple[int, int]]:
+        """What changes when somebody writes to a weight on POMs, or puts another in its place."""
+        weights = [layer.weight for layer in self._adapter.layers.values()]
+        return [(weight.data_ptr(), weight._version) for weight in weights]
+
+    def written_to(self) -> bool:
+        """Whether a weight was written to since :meth:`note_written`."""
+        return self._written != self._versions()
+
+    def note_written(self) -> None:
+        """Take the present weights for those of the last step."""
+        self._written = self._versions()
+
+    def check_on_manifolds(self, table: PomTable) -> None:
+        """Raise ``ValueError`` naming a layer whose weight is off its manifolds."""
+        off = table.violation([layer.weight for layer in table.layers]).tolist()
+        for layer, value in zip(table.layers, off, strict=True):
+            if not value <= _tolerance(layer.weight.dtype):
+                raise ValueError(
+                    f"the weight of layer {layer.name!r} is off its manifolds, by {value:.1e} "
+                    "relative to their radii; nothing was updated. Was it loaded, written or cast "
+                    "to another type after adapter.initialize_()? adapter.project_() takes the "
+                    "nearest points at the present radii."
+                )
+
+    def forget_strangers(self) -> None:
+        """Look anew for parameters that are in no group."""
+        self._warned, self._outside = False, None
+
+    def warn_of_strangers(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Warn once of parameters of the model that have gradients and are in no group."""
+        if self._warned:
+            return
+        grouped = [p for group in groups for p in group["params"]]
+        gap = any(p.grad is None for p in grouped)
+        self._since += 1
+        if self._outside is None or (gap and (not self._gap or self._since >= SEARCH_EVERY)):
+            known, self._since = {id(p) for p in grouped}, 0
+            named = self._adapter.model.named_parameters()
+            self._outside = [(name, p) for name, p in named if id(p) not in known]
+        self._gap = gap
+        strangers = [name for name, p in self._outside if p.grad is not None]
+        if strangers:
+            self._warned = True
+            listed = ", ".join(map(repr, strangers[:5]))
+            have = "have gradients but are" if len(strangers) > 1 else "has a gradient but is"
+            warnings.warn(
+                f"{listed} {have} in no parameter group, and will not move: unfrozen or replaced "
+                "after the optimizer was made? Add them by "
+                "optimizer.add_param_group({'params': [...]}); to put an unfrozen layer on "
+                "manifolds, make adapter and optimizer anew.",
+                stacklevel=4,
+            )
+
+
+def _check_weight(layer: POMLayer) -> None:
+    weight = layer.weight
+    if type(weight).__name__ == "DTensor" or type(weight.data).__name__ == "DTensor":
+        raise ValueError(
+            f"the weight of layer {layer.name!r} is sharded (a DTensor), which is not supported; "
+            "nothing was updated. Use DistributedDataParallel."
+        )
+    if weight.shape != layer.shape:
+        raise ValueError(
+            f"the weight of layer {layer.name!r} has shape {tuple(weight.shape)}; it had "
+            f"{tuple(layer.shape)} when the adapter was built. Nothing was updated: build adapter "
+            "and optimizer anew."
+        )
+    if weight.grad is not None and weight.grad.layout != torch.strided:
+        raise ValueError(
+            f"the gradient of layer {layer.name!r} is sparse, which is not supported; nothing "
+            "was updated."
+        )
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """Violation of the constraints beyond which a weight was not put there by steps."""
+    return float(1e4 * torch.finfo(dtype).eps)

@@ -1,0 +1,267 @@
+"""The C++ way of FGSGD: small float32 kernels on the CPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fgmanifolds.steps import StepRule
+from fgmanifolds.steps.norms import chosen_denominator
+from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.native import NativeTable, can_hold, can_take
+from fgmanifolds.torch.poms import pom_norms
+
+if TYPE_CHECKING:
+    from fgmanifolds.torch.optim.base import Active
+
+__all__ = ["NativeGeometry", "NativeWay"]
+
+#: Allowance for rounding where a bound of norms decides whether they are looked at.
+SLACK = 1 + 1e-4
+
+
+@dataclass
+class NativeGeometry:
+    """The :class:`~fgmanifolds.steps.PomGeometry` of all POMs of a table."""
+
+    table: NativeTable
+
+    @property
+    def c_hat(self) -> Tensor:
+        """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
+        return self.table.c_hat
+
+    @property
+    def kappa(self) -> Tensor:
+        """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
+        return self.table.kappa
+
+    @property
+    def curved_norm(self) -> Tensor:
+        """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
+        return self.table.curved_norm
+
+    def distance(self) -> Tensor:
+        """Not here: rules that need it say so, and go through torch."""
+        raise ValueError(
+            "a step rule asked for the distance to a reference: it must set its attribute "
+            "needs_reference = True."
+        )
+
+    def point_norm(self) -> Tensor:
+        """Frobenius norm of the present points."""
+        norms = []
+        for layer, norm in zip(
+            self.table.layers, self.table.curved_norm.split(self.table.sizes), strict=True
+        ):
+            flat = "euclidean" in layer.manifolds
+            norms.append(pom_norms(layer, layer.weight).float() if flat else norm)
+        return torch.cat(norms)
+
+
+class NativeWay:
+    """Tables of the layers that the C++ step can take, and what it remembers between steps.
+
+    One pass over gradients sums their squares over the POMs. With the norms of the momenta, from
+    the step before, they bound the norms R of the present directions, so that most steps need
+    but one more pass: only where the bound exceeds g(R_past) are the directions projected
+    once without a move.
+
+    Parameters
+    ----------
+    adapter : POMAdapter
+
+    Raises
+    ------
+    NativeBuildError
+        If the step cannot be compiled.
+    """
+
+    def __init__(self, adapter: POMAdapter) -> None:
+        self._adapter = adapter
+        self._key: tuple[int, int] | None = None
+        self._momenta: dict[str, tuple[int, int, Tensor]] = {}
+        self._squares: Tensor | None = None
+        self._renew()
+
+    def _renew(self) -> None:
+        key = (self._adapter.version, torch.get_num_threads())
+        if key == self._key:
+            return
+        self._key, self._momenta = key, {}
+        layers = [
+            layer
+            for layer in self._adapter.layers.values()
+            if can_hold(layer) and layer.weight.dtype == torch.float32 and layer.weight.is_cpu
+        ]
+        self.table = NativeTable(layers) if layers else None
+        self._position = {layer.name: i for i, layer in enumerate(layers)}
+        sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
+        self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
+
+    def split(self, active: Active, state: Any) -> list[POMLayer]:
+        """The layers of a group that this way takes at this step."""
+        self._renew()
+        return [
+            layer
+            for layer in active.layers
+            if layer.name in self._position
+            and can_take(layer, state[layer.weight].get("momentum_buffer"))
+        ]
+
+    def look(self, layers: Sequence[POMLayer]) -> None:
+        """Sum the squares of the present gradients over the POMs, for all that follows."""
+        assert self.table is not None
+        self._squares = self.table.gradient_squares([self._position[x.name] for x in layers])
+
+    def position(self, layer: POMLayer) -> int:
+        """Number of a layer in the table."""
+        return self._position[layer.name]
+
+    def usable(self, layers: Sequence[POMLayer], limits: Sequence[float]) -> list[POMLayer]:
+        """Layers whose gradient is finite and no larger than its limit."""
+        assert self.table is not None
+        assert self._squares is not None
+        sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
+        norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt()
+        own = norms[[self._position[layer.name] for layer in layers]].tolist()
+        return [x for x, norm, limit in zip(layers, own, limits, strict=True) if norm <= limit]
+
+    # Steps ------------------------------------------------------------------------
+
+    def step_(
+        self,
+        layers: Sequence[POMLayer],
+        state: Any,
+        group: dict[str, Any],
+        rule: StepRule,
+        past: Tensor,
+        scale: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Step some layers of a group.
+
+        Parameters
+        ----------
+        layers : sequence of POMLayer
+        state : mapping
+            The optimizer's.
+        group : dict
+        rule : StepRule
+        past : Tensor of shape [POMs of the table]
+            Running means of R^2; nan where there is none.
+        scale : float
+            From direction to gradient.
+
+        Returns
+        -------
+        norm, g : tensors of shape [POMs of the table]
+            Norms of the projected directions.
+        """
+        assert self.table is not None
+        positions = [self._position[layer.name] for layer in layers]
+        states = [state[layer.weight] for layer in layers]
+        fresh = ["momentum_buffer" not in one for one in states]
+        buffers: list[Tensor | None] = [None] * len(layers)
+        if group["momentum"] != 0:
+            for one, layer in zip(states, layers, strict=True):
+                if "momentum_buffer" not in one:
+                    one["momentum_buffer"] = torch.empty_like(layer.weight)
+            buffers = [one["momentum_buffer"] for one in states]
+        if group["gradient_norm"] == "current":
+            past = torch.full_like(past, math.nan)
+        geometry = NativeGeometry(self.table)
+        g = self._from_past(layers, buffers, fresh, group, rule, past, scale, geometry)
+        if g is None:
+            still = torch.zeros(self.table.n_poms)
+            now, _ = self.table.run(positions, buffers, fresh, still, group, write=False)
+            used = torch.where(past.isnan(), (scale * now) ** 2, past)
+            g = chosen_denominator(rule, now, used, geometry, scale)
+        norm, whole = self.table.run(positions, buffers, fresh, -group["lr"] / g, group, write=True)
+        self._note_momenta(layers, buffers, whole, group)
+        return norm, g
+
+    def _from_past(
+        self,
+        layers: Sequence[POMLayer],
+        buffers: Sequence[Tensor | None],
+        fresh: Sequence[bool],
+        group: dict[str, Any],
+        rule: StepRule,
+        past: Tensor,
+        scale: float,
+        geometry: NativeGeometry,
+    ) -> Tensor | None:
+        """Denominators that need no look at the present norms; None if some do."""
+        assert self.table is not None
+        own = self._own(layers)
+        if rule.of_direction or bool(past[own].isnan().any()):
+            return None
+        g: Tensor = rule(past.nan_to_num(0.0) ** 0.5, geometry)
+        if not rule.bounded:
+            return g
+        bound = self._bound(layers, buffers, fresh, group)
+        if bound is None or bool((SLACK * scale * bound > g)[own].any()):
+            return None
+        return g
+
+    def _own(self, layers: Sequence[POMLayer]) -> Tensor:
+        """Mask of the POMs of some layers."""
+        assert self.table is not None
+        present = torch.zeros(len(self.table.layers), dtype=torch.bool)
+        present[[self._position[layer.name] for layer in layers]] = True
+        return present[self._layer_of_pom]
+
+    def _bound(
+        self,
+        layers: Sequence[POMLayer],
+        buffers: Sequence[Tensor | None],
+        fresh: Sequence[bool],
+        group: dict[str, Any],
+    ) -> Tensor | None:
+        """Upper bounds of the norms of the present directions; None if there are none."""
+        assert self.table is not None
+        if self._squares is None or group["weight_decay"] != 0:
+            return None
+        gradient = self._squares.sqrt()
+        momentum, dampening = float(group["momentum"]), float(group["dampening"])
+        if momentum == 0:
+            return gradient
+        before = torch.zeros(self.table.n_poms, dtype=torch.float64)
+        share = torch.full_like(before, 1 - dampening)
+        for layer, buffer, is_fresh in zip(layers, buffers, fresh, strict=True):
+            start = self.table.offsets[self._position[layer.name]]
+            poms = slice(start, start + layer.view.n_poms)
+            if is_fresh:
+                share[poms] = 1.0
+                continue
+            known = self._momenta.get(layer.name)
+            assert buffer is not None
+            if known is None or known[:2] != (buffer.data_ptr(), buffer._version):
+                return None
+            before[poms] = known[2]
+        return momentum * before + share * gradient
+
+    def _note_momenta(
+        self,
+        layers: Sequence[POMLayer],
+        buffers: Sequence[Tensor | None],
+        whole: Tensor,
+        group: dict[str, Any],
+    ) -> None:
+        """Keep the norms of the momenta, which are the directions unless they are Nesterov's."""
+        assert self.table is not None
+        if group["momentum"] == 0 or group["nesterov"]:
+            for layer in layers:
+                self._momenta.pop(layer.name, None)
+            return
+        for layer, buffer in zip(layers, buffers, strict=True):
+            assert buffer is not None
+            start = self.table.offsets[self._position[layer.name]]
+            own = whole[start : start + layer.view.n_poms]
+            self._momenta[layer.name] = (buffer.data_ptr(), buffer._version, own)
