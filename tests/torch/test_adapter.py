@@ -9,7 +9,8 @@ from torch import nn
 
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch import POMAdapter
-from fgmanifolds.torch.spread import MOMENTUM, geometric_scaling
+from fgmanifolds.torch.scaling import geometric_scaling
+from fgmanifolds.torch.spread import MOMENTUM
 
 ALL = tuple(COMPONENTS)
 

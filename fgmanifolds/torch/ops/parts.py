@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ class Part(abc.ABC):
         ]
         self.radius = torch.cat([layer.radius[own] for layer, own in pairs]).to(like)
         self.pom = torch.cat(poms).to(like.device, torch.int32)
+        self._squares = self.radius
 
     @property
     def scale(self) -> Tensor:
@@ -103,6 +104,14 @@ class Part(abc.ABC):
     def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
         """Move by `move` (shape [n]) times what :meth:`project` kept, and retract."""
 
+    def _bounded(self, move: Tensor, curved: Tensor | bool) -> tuple[Tensor, Tensor]:
+        """Moves of curved components up to a length of LONGEST radii, and the lengths."""
+        turn = planes.turns(move, self.radius, self._squares)
+        if curved is False:
+            return move, turn
+        far = (planes.LONGEST / turn).clamp_(max=1)
+        return move * (far if curved is True else torch.where(curved, far, 1.0)), turn
+
     def distance(self, weights: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
         """Distances of components, or upper bounds of them, shape [n]."""
         unit, other = self.gather(weights) / self.scale, self.gather(others) / self.scale
@@ -131,7 +140,6 @@ class BatchedPart(Part):
         super().__init__(*args)
         self._name, self._retraction = manifold, retraction
         self._kept: tuple[Tensor, Tensor] | None = None
-        self._squares = self.radius
 
     def by_manifold(self) -> Iterator[tuple[str, Any]]:
         """As :meth:`Part.by_manifold`."""
@@ -164,11 +172,10 @@ class BatchedPart(Part):
         """As :meth:`Part.move_`."""
         assert self._kept is not None
         (unit, tangent), self._kept = self._kept, None
-        turn = move / self.radius
+        move, turn = self._bounded(move, self._name != "euclidean")
         # Only on the CPU does a look at the longest step not make anybody wait.
-        look = turn.device.type == "cpu"
-        short = bool((turn * turn * self._squares).max() <= 1) if look else None
-        step = tangent * turn[:, None, None]
+        short = bool(turn.max() <= 1) if turn.device.type == "cpu" else None
+        step = tangent * (move / self.radius)[:, None, None]
         unit = OPS[self._name].retract(unit, step, self._retraction, short)
         self._scatter_(weights, self.scale * unit)
 
@@ -188,13 +195,13 @@ class Scratch:
         Manifolds that may occur.
     memory : tensor of shape [2, A, B, n]
         Planes that weights and directions are copied to.
-    compiled : (callable, callable) or None
+    compiled : planes.Compiled or None
         Projection and move through ``torch.compile``.
     """
 
     names: list[str]
     memory: Tensor
-    compiled: tuple[Callable[..., Tensor], Callable[..., None]] | None
+    compiled: planes.Compiled | None
 
 
 class PlanesPart(Part):
@@ -213,7 +220,6 @@ class PlanesPart(Part):
         self._planes = scratch.memory[..., : len(self.radius)]
         self._layers = kinds
         self._w, self._u = (self._views(part) for part in self._planes)
-        self._squares = self.radius
 
     @property
     def masks(self) -> Masks:
@@ -269,8 +275,9 @@ class PlanesPart(Part):
         self._read_(self._u, directions)
         if self._shared.compiled is not None:
             w, u = map(planes.columns_of, self._shared.memory)
-            squares = self._shared.compiled[0](w, u, *self._padded())
-            return squares[: len(self.radius)]
+            squares = self._shared.compiled.project(w, u, *self._padded())
+            self._squares = squares[: len(self.radius)]
+            return self._squares
         w, u = map(planes.columns_of, self._planes)
         planes.project_(w, u, self.masks, self.radius, self._shared.names)
         self._squares = planes.squared_norm(u)
@@ -278,15 +285,16 @@ class PlanesPart(Part):
 
     def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
         """As :meth:`Part.move_`."""
+        move, turn = self._bounded(move, self.kinds != KINDS.index("euclidean"))
+        # Only on the CPU does a look at the longest step not make anybody wait.
+        passes = planes.passes_for(turn) if move.device.type == "cpu" else 3
         if self._shared.compiled is not None:
             w, u = map(planes.columns_of, self._shared.memory)
             missing = (0, w[0][0].numel() - len(move))
-            self._shared.compiled[1](w, u, *self._padded(), F.pad(move, missing))
+            self._shared.compiled.move(passes)(w, u, *self._padded(), F.pad(move, missing))
         else:
             w, u = map(planes.columns_of, self._planes)
-            # Only on the CPU does a look at the longest step not make anybody wait.
-            squares = self._squares if move.device.type == "cpu" else None
-            planes.move_(w, u, self.masks, self.radius, self._shared.names, move, squares)
+            planes.move_(w, u, self.masks, self.radius, self._shared.names, move, passes=passes)
         self._write_(weights, self._w)
 
     def _padded(self) -> tuple[Tensor, Tensor]:

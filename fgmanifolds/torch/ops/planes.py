@@ -18,7 +18,18 @@ from torch import Tensor
 
 from fgmanifolds.torch.ops.manifolds import KINDS
 
-__all__ = ["Columns", "Masks", "columns_of", "compiled", "move_", "project_", "retract_"]
+__all__ = [
+    "Columns",
+    "Compiled",
+    "Masks",
+    "columns_of",
+    "move_",
+    "passes_for",
+    "project_",
+    "retract_",
+    "squared_norm",
+    "turns",
+]
 
 #: Matrices A x B: B lists of A planes of shape [n].
 Columns = list[list[Tensor]]
@@ -120,6 +131,26 @@ def retract_(
         _normalise_(x, masks, radius, names)
 
 
+#: Radii that a step is at most long: further on the point does not change, to the precision of
+#: float32, and the columns of a Stiefel matrix become dependent.
+LONGEST = 1e6
+
+
+def passes_for(turn: Tensor) -> int:
+    """Passes of Gram-Schmidt that the longest of some steps needs, from their lengths in radii.
+
+    Each pass loses orthogonality in proportion to the condition number, which is about the
+    length, so that a third one mends what is beyond the reach of two.
+    """
+    longest = float(turn.max())
+    return 1 if longest <= 1 else (2 if longest <= 1e3 else 3)
+
+
+def turns(move: Tensor, radius: Tensor, squares: Tensor) -> Tensor:
+    """Lengths of the steps in radii."""
+    return squares.sqrt().mul_(move.abs()).div_(radius)
+
+
 def move_(
     w: Columns,
     u: Columns,
@@ -127,7 +158,8 @@ def move_(
     radius: Tensor,
     names: Collection[str],
     move: Tensor,
-    squares: Tensor | None = None,
+    *,
+    passes: int,
 ) -> None:
     """Move matrices `w` by `move` times their tangent vectors `u`, and retract, in place.
 
@@ -137,43 +169,48 @@ def move_(
     masks, radius, names
         As :func:`project_` takes them.
     move : tensor of shape [n]
-    squares : tensor of shape [n] or None
-        Squared norms of `u`, to see whether one pass of Gram-Schmidt is enough. None: two.
+    passes : int
+        Of Gram-Schmidt, see :func:`passes_for`.
     """
     for point, tangent in zip(w, u, strict=True):
         for entry, change in zip(point, tangent, strict=True):
             entry.addcmul_(change, move)
-    passes = 2
-    if squares is not None:
-        turns = (move / radius).square_().mul_(squares)
-        passes = 1 if bool(turns.max() <= 1) else 2
     retract_(w, masks, radius, names, passes=passes)
 
 
-def compiled(names: Collection[str]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """:func:`project_` and :func:`move_` through ``torch.compile``.
+class Compiled:
+    """:func:`project_` and :func:`move_` through ``torch.compile``, for one shape of planes."""
 
-    Returns
-    -------
-    project : callable
-        From columns `w` and `u`, kinds and radii to the squared norms; `u` is overwritten.
-    move : callable
-        From columns `w` and `u`, kinds, radii and moves; `w` is overwritten.
-    """
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self.project = _compiled_alone(self._project())
+        self._moves: dict[int, Callable[..., Any]] = {}
 
-    def project(w: Columns, u: Columns, kinds: Tensor, radius: Tensor) -> Tensor:
-        # The compiler makes no copies; they tell it that nothing else is written to.
-        tangent = [[entry.clone() for entry in column] for column in u]
-        project_(w, tangent, Masks.of(kinds, radius.dtype), radius, names)
-        _store_(u, tangent)
-        return squared_norm(tangent)
+    def _project(self) -> Callable[..., Tensor]:
+        names = self._names
 
-    def move(w: Columns, u: Columns, kinds: Tensor, radius: Tensor, factor: Tensor) -> None:
-        point = [[entry.clone() for entry in column] for column in w]
-        move_(point, u, Masks.of(kinds, radius.dtype), radius, names, factor)
-        _store_(w, point)
+        def project(w: Columns, u: Columns, kinds: Tensor, radius: Tensor) -> Tensor:
+            # The compiler makes no copies; they tell it that nothing else is written to.
+            tangent = [[entry.clone() for entry in column] for column in u]
+            project_(w, tangent, Masks.of(kinds, radius.dtype), radius, names)
+            _store_(u, tangent)
+            return squared_norm(tangent)
 
-    return _compiled_alone(project), _compiled_alone(move)
+        return project
+
+    def move(self, passes: int) -> Callable[..., None]:
+        """:func:`move_` with a number of passes; takes kinds in place of masks."""
+        if passes not in self._moves:
+            names = self._names
+
+            def move(w: Columns, u: Columns, kinds: Tensor, radius: Tensor, step: Tensor) -> None:
+                point = [[entry.clone() for entry in column] for column in w]
+                masks = Masks.of(kinds, radius.dtype)
+                move_(point, u, masks, radius, names, step, passes=passes)
+                _store_(w, point)
+
+            self._moves[passes] = _compiled_alone(move)
+        return self._moves[passes]
 
 
 def _store_(target: Columns, values: Columns) -> None:

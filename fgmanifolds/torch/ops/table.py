@@ -223,7 +223,7 @@ class PomTable(Bounds):
             shape: Scratch(
                 names,
                 self._memory(shape, length),
-                planes.compiled(names) if self._compile else None,
+                planes.Compiled(names) if self._compile else None,
             )
             for shape, length in longest.items()
         }

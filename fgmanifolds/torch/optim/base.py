@@ -124,8 +124,6 @@ class POMOptimizer(StateMixin, Optimizer):
     gradient_state: ClassVar[Mapping[str, int]] = {}
     #: State of a parameter that lives on tangent spaces with ``momentum_space="tangent"``.
     tangent_state: ClassVar[tuple[str, ...]] = ()
-    #: Whether directions grow with the gradients.
-    follows_gradients: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -361,7 +359,7 @@ class POMOptimizer(StateMixin, Optimizer):
         return True
 
     def _unusable_gradients(self, active: Sequence[Active]) -> list[str]:
-        return self._guards.unusable_gradients(active, follows=self.follows_gradients)
+        return self._guards.unusable_gradients(active)
 
     @torch.no_grad()
     def _follow_radii(self) -> None:

@@ -50,7 +50,6 @@ class FGAdam(POMOptimizer):
     gradient_state: ClassVar[dict[str, int]] = {"exp_avg": 1, "exp_avg_sq": 2}
     tangent_state: ClassVar[tuple[str, ...]] = ("exp_avg",)
     own_type_state: ClassVar[tuple[str, ...]] = ("mean_square", "exp_avg_sq")
-    follows_gradients: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -179,9 +179,8 @@ class FGSGD(POMOptimizer):
             layers = self._taken[id(one.group)]
             if layers:
                 assert self._way is not None
-                limits = [self._guards.limit_of(layer, one, follows=True) for layer in layers]
-                fine |= {id(layer.weight) for layer in self._way.usable(layers, limits)}
-        return self._guards.unusable_gradients(active, follows=True, skip=frozenset(fine))
+                fine |= {id(layer.weight) for layer in self._way.usable(layers)}
+        return self._guards.unusable_gradients(active, frozenset(fine))
 
     def _step_group(self, active: Active) -> None:
         layers = self._taken.get(id(active.group), [])

@@ -9,11 +9,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.ops.table import computing_type
 
-__all__ = ["LONGEST_STEP", "largest_norm", "norms_of", "unusable"]
-
-#: Radii that a step may at most be long where nothing else bounds it: beyond that the columns
-#: of a Stiefel weight are all the same to working precision.
-LONGEST_STEP = 1e4
+__all__ = ["largest_norm", "norms_of", "unusable"]
 
 
 def largest_norm(dtype: torch.dtype) -> float:

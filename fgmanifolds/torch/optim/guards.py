@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable
-from fgmanifolds.torch.optim.gradients import LONGEST_STEP, largest_norm, norms_of, unusable
+from fgmanifolds.torch.optim.gradients import largest_norm, norms_of, unusable
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.base import Active
@@ -65,50 +65,24 @@ class Guards:
                     )
 
     def unusable_gradients(
-        self, active: Sequence[Active], *, follows: bool, skip: frozenset[int] = frozenset()
+        self, active: Sequence[Active], skip: frozenset[int] = frozenset()
     ) -> list[str]:
         """Say which gradients cannot be used, and why.
 
         Parameters
         ----------
         active : sequence of Active
-        follows : bool
-            Whether steps grow with gradients, so that these must be bounded where no rule does.
         skip : frozenset of int
             Identities of parameters that are looked at elsewhere.
         """
-        params, limits = [], []
-        for p, limit in self._limits(active, follows=follows):
-            if id(p) not in skip:
-                params.append(p)
-                limits.append(limit)
-        if not params:
-            return []
-        grads = [p.grad for p in params if p.grad is not None]
+        pairs = [(p, limit) for p, limit in _limits(active) if id(p) not in skip]
+        grads = [p.grad for p, _ in pairs if p.grad is not None]
         found = []
-        for p, norm, limit in zip(params, norms_of(grads), limits, strict=True):
-            assert p.grad is not None
-            reason = "" if norm <= limit else unusable(p.grad, norm, limit)
+        for (p, limit), grad, norm in zip(pairs, grads, norms_of(grads), strict=True):
+            reason = "" if norm <= limit else unusable(grad, norm, limit)
             if reason:
                 found.append(f"{self.name_of(p)} {reason}")
         return found
-
-    def _limits(self, active: Sequence[Active], *, follows: bool) -> Iterator[tuple[Tensor, float]]:
-        for one in active:
-            for layer in one.layers:
-                yield layer.weight, self.limit_of(layer, one, follows=follows)
-            for p in one.plain:
-                yield p, math.inf
-
-    @staticmethod
-    def limit_of(layer: POMLayer, active: Active, *, follows: bool) -> float:
-        """Largest norm of a layer's gradient that a step can take."""
-        limit = largest_norm(layer.weight.dtype)
-        rule = active.rule
-        if not follows or rule.bounded or rule.of_direction:
-            return limit
-        lr = float(active.group["lr"])
-        return min(limit, LONGEST_STEP * layer.smallest_radius / lr) if lr > 0 else limit
 
     # Weights that were written to, or are not known ----------------------------------
 
@@ -165,6 +139,15 @@ class Guards:
                 "manifolds, make adapter and optimizer anew.",
                 stacklevel=4,
             )
+
+
+def _limits(active: Sequence[Active]) -> Iterator[tuple[Tensor, float]]:
+    """Parameters with gradients, and the largest norms of these that a step can take."""
+    for one in active:
+        for layer in one.layers:
+            yield layer.weight, largest_norm(layer.weight.dtype)
+        for p in one.plain:
+            yield p, math.inf
 
 
 def _check_weight(layer: POMLayer) -> None:

@@ -15,6 +15,7 @@ from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import NativeTable, can_hold, can_take
+from fgmanifolds.torch.optim.gradients import largest_norm
 from fgmanifolds.torch.poms import pom_norms
 
 if TYPE_CHECKING:
@@ -124,14 +125,15 @@ class NativeWay:
         """Number of a layer in the table."""
         return self._position[layer.name]
 
-    def usable(self, layers: Sequence[POMLayer], limits: Sequence[float]) -> list[POMLayer]:
-        """Layers whose gradient is finite and no larger than its limit."""
+    def usable(self, layers: Sequence[POMLayer]) -> list[POMLayer]:
+        """Layers whose gradient is finite, and not too large for a step."""
         assert self.table is not None
         assert self._squares is not None
         sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
         norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt()
         own = norms[[self._position[layer.name] for layer in layers]].tolist()
-        return [x for x, norm, limit in zip(layers, own, limits, strict=True) if norm <= limit]
+        limit = largest_norm(torch.float32)
+        return [layer for layer, norm in zip(layers, own, strict=True) if norm <= limit]
 
     # Steps ------------------------------------------------------------------------
 

@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.torch.ops import batched as kernels
-from fgmanifolds.torch.ops import table as fine_grained
+from fgmanifolds.torch.ops import planes
+from fgmanifolds.torch.ops import table as tables
+from fgmanifolds.torch.ops.manifolds import OPS
 from fgmanifolds.torch.ops.native import available
+from fgmanifolds.torch.ops.parts import PlanesPart
 
 SMALL = 100
 
@@ -15,7 +17,7 @@ SMALL = 100
 @pytest.fixture
 def small_parts(monkeypatch):
     """Cut even small layers into several parts."""
-    monkeypatch.setitem(fine_grained.PART_SIZES, "cpu", SMALL)
+    monkeypatch.setitem(tables.PART_SIZES, "cpu", SMALL)
 
 
 def model():
@@ -61,21 +63,21 @@ def assert_same(one, other, rtol=1e-5, atol=1e-6):
 def test_layers_are_cut_into_parts():
     layers = model()
     own = run(layers, optimizer(layers), steps=1)
-    ((_, table),) = own._tables.values()
-    sizes = [
-        len(part.radius) for part in table.parts if isinstance(part, fine_grained.UnrolledPart)
-    ]
-    kernels_in_all = sum(len(layer.view.pom) for layer in own.adapter.layers.values())
-    assert sum(sizes) == kernels_in_all
+    (table,) = own._tables.values()
+    parts = [part for unit in table.units for part in unit.parts]
+    sizes = [len(part.radius) for part in parts if isinstance(part, PlanesPart)]
+    kernels = [x.view.n_components for x in own.adapter.layers.values() if x.name != "6"]
+    assert sum(sizes) == sum(kernels)
     assert max(sizes) <= 2 * SMALL
     assert len(sizes) > 10
+    assert len(table.units) == 1 + len(kernels)
 
 
 @pytest.mark.parametrize("gradient_norm", ["past", "current"])
 def test_parts_change_nothing(monkeypatch, gradient_norm):
     whole, parts = model(), model()
     run(whole, optimizer(whole, gradient_norm=gradient_norm))
-    monkeypatch.setitem(fine_grained.PART_SIZES, "cpu", SMALL)
+    monkeypatch.setitem(tables.PART_SIZES, "cpu", SMALL)
     run(parts, optimizer(parts, gradient_norm=gradient_norm))
     assert_same(whole, parts)
 
@@ -83,46 +85,45 @@ def test_parts_change_nothing(monkeypatch, gradient_norm):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
 def test_against_the_reference_in_float64(monkeypatch, size):
     """Planes in float32 against batched QR in float64, from tiny to huge gradients."""
-    planes, reference = model(), model().double()
-    run(planes, optimizer(planes, rule=None), size=size, steps=1)
-    monkeypatch.setattr(fine_grained, "UNROLLED_ENTRIES", 0)
+    in_planes, reference = model(), model().double()
+    run(in_planes, optimizer(in_planes, rule=None), size=size, steps=1)
+    monkeypatch.setattr(tables, "PLANES_ENTRIES", 0)
     own = run(reference, optimizer(reference, rule=None), size=size, steps=1)
-    ((_, table),) = own._tables.values()
-    assert not any(isinstance(part, fine_grained.UnrolledPart) for part in table.parts)
+    (table,) = own._tables.values()
+    assert not any(isinstance(part, PlanesPart) for unit in table.units for part in unit.parts)
     for name, layer in own.adapter.layers.items():
-        curved = ~layer.is_euclidean
-        for (batch, exact), (_, ours) in zip(
-            layer.components(), layer.components_of(planes[int(name)].weight.detach()), strict=True
-        ):
-            rows = curved[batch.members]
-            scale = layer.scale(batch, exact)
-            torch.testing.assert_close(
-                ours[rows].double() / scale[rows], exact[rows] / scale[rows], rtol=0, atol=2e-5
-            )
+        pairs = zip(
+            layer.unit_parts(layer.weight),
+            layer.unit_parts(in_planes[int(name)].weight),
+            strict=True,
+        )
+        for (_, kind, _, exact, radius), (*_, ours, _) in pairs:
+            if kind != "euclidean":
+                torch.testing.assert_close(ours / radius, exact / radius, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("length", [0.5, 1e3, 1e6])
-def test_short_steps_need_one_pass_and_long_ones_take_two(length):
+@pytest.mark.parametrize("length", [0.5, 1e3, 1e6, 1e12])
+@pytest.mark.parametrize("native", [False, available()])
+def test_steps_of_any_length_stay_on_the_manifold(length, native):
     layers = nn.ModuleList([nn.Conv2d(20, 30, 3, bias=False)])
-    own = optimizer(layers, "layer", ("stiefel",), rule=None)
-    layers[0].weight.grad = torch.randn_like(layers[0].weight)
-    size = kernels.project(*_unit(own), kernels.Masks(*_only("stiefel", 600)))
-    radius = own.adapter.layers["0"].radius[0].item()
-    longest = torch.linalg.matrix_norm(size).max().item()
-    own.param_groups[0]["lr"] = length * radius / longest
-    own.step()
-    assert max(own.adapter.layers["0"].residuals().values()) < 1e-6
-
-
-def _unit(own):
+    own = optimizer(layers, "layer", ("stiefel",), rule=None, native=native)
+    weight = layers[0].weight
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    # Nearly the same direction for all columns, which Gram-Schmidt finds hard.
+    weight.grad[:5] = weight.grad[:5, :, :, :1] + 1e-4 * weight.grad[:5]
     layer = own.adapter.layers["0"]
-    ((batch, components),) = layer.components()
-    gradient = batch.read(layer.weight.grad)
-    return components / layer.scale(batch, components), gradient
+    ((_, _, _, components, radius),) = layer.unit_parts(weight)
+    (batch,) = layer.view.batches
+    tangent = OPS["stiefel"].project(components / radius, batch.read(weight.grad).double())
+    longest = torch.linalg.matrix_norm(tangent).max().item()
+    own.param_groups[0]["lr"] = length * radius.flatten()[0].item() / longest
+    own.step()
+    assert max(layer.residuals().values()) < 1e-6
 
 
-def _only(name, n):
-    return [torch.full((n,), float(one == name)) for one in kernels.KINDS[1:]]
+def test_passes_by_length():
+    lengths = torch.tensor([0.5, 1.0]), torch.tensor([1.0, 3.0]), torch.tensor([2e3])
+    assert [planes.passes_for(turn) for turn in lengths] == [1, 2, 3]
 
 
 def test_channels_last_weights_stay_so():
@@ -172,7 +173,6 @@ def test_compiled_once_whatever_the_radii_and_the_rate():
         own.param_groups[0]["lr"] = 0.03
         for layer in own.adapter.layers.values():
             layer.rescale_(torch.where(layer.is_euclidean, 1.0, 1.1) * layer.radius)
-        own.adapter.version += 1
         run(layers, own, steps=2, size=3.0)
     assert own.adapter.residual() < 1e-6
 

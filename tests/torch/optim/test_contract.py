@@ -12,7 +12,7 @@ from torch.optim import lr_scheduler
 
 from fgmanifolds.solver.poms import Poms
 from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.torch.ops.batched import RETRACTIONS
+from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 
 from .test_fgsgd import CURVED, batches, model, train
 

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from fgmanifolds.solver.poms import Poms
-from fgmanifolds.steps.rules import corollary2
+from fgmanifolds.steps import RULES, as_rule, corollary2
 from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.torch.ops.bounds import RULES
+from fgmanifolds.torch.ops.native import available
+from fgmanifolds.torch.poms import pom_bounds
 
 CURVED = ("sphere", "oblique", "stiefel")
 
@@ -49,7 +50,7 @@ def train(net, optimizer, steps, seed=0, scale=1.0):
     return losses
 
 
-def expected_points(adapter, directions, lr, rule):
+def expected_points(adapter, directions, lr, rule, scale=1.0):
     """One step of Algorithm 1 on every POM by itself, with pymanopt-style verbs in NumPy."""
     twin = copy.deepcopy(adapter)
     for name, direction in directions.items():
@@ -63,8 +64,10 @@ def expected_points(adapter, directions, lr, rule):
                 weight.copy_(saved)
             gradient = manifold.projection(point, ambient)
             norm = manifold.norm(point, gradient)
-            poms = Poms(manifold, None, rule, None)
-            (g,) = poms.denominators(np.array([norm]), point, None)
+            found = as_rule(rule)
+            geometry = Poms(manifold, None, found, None).geometry(point, None)
+            used = scale * np.array([norm]) if rule != "relative" else np.array([norm])
+            (g,) = found(used, geometry)
             yield name, number, manifold.retraction(point, gradient * (-lr / g)), norm, g
 
 
@@ -103,28 +106,37 @@ def test_momentum_is_ambient_and_projected():
         for name, layer in adapter.layers.items():
             grad = layer.weight.grad.clone()
             buffers[name] = grad if step == 0 else 0.9 * buffers[name] + 0.8 * grad
-        expected = list(expected_points(adapter, buffers, 0.1, "corollary2"))
+        expected = list(expected_points(adapter, buffers, 0.1, "corollary2", 0.1 / 0.8))
         optimizer.step()
         for name, number, point, *_ in expected:
             for ours, theirs in zip(adapter.point(name, number), point, strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_past_norms_are_a_running_average():
-    net = model().double()
+@pytest.mark.parametrize("native", [False, True])
+def test_past_norms_are_a_running_mean_square_and_bound_the_step(native):
+    net = model().to(torch.float32 if native else torch.float64)
     adapter = POMAdapter(net, "pi").initialize_()
-    optimizer = FGSGD(adapter, lr=0.3, gradient_norm="past")
+    optimizer = FGSGD(adapter, lr=0.3, momentum=0.5, native=native and available())
     average = None
-    for images, labels in batches(5, dtype=torch.float64):
+    dtype = next(net.parameters()).dtype
+    for step, (images, labels) in enumerate(batches(6, dtype=dtype)):
         optimizer.zero_grad()
         (300 * F.cross_entropy(net(images), labels)).backward()
+        if step == 3:
+            for p in net.parameters():
+                p.grad *= 1e4
         optimizer.step()
-        norm, g = optimizer.pom_statistics()["0"]
-        curvature, _, _ = adapter.layers["0"].pom_bounds()
-        used = norm if average is None else average
-        torch.testing.assert_close(g, corollary2(used, curvature))
-        average = norm if average is None else 0.9 * average + 0.1 * norm
-        torch.testing.assert_close(optimizer.state[net[0].weight]["gradient_norm"], average)
+        norm, g = (x.double() for x in optimizer.pom_statistics()["0"])
+        curvature, kappa, _ = pom_bounds(adapter.layers["0"])
+        used = norm if average is None else average.sqrt()
+        expected = torch.maximum(corollary2(used, curvature, kappa), norm)
+        torch.testing.assert_close(g, expected, rtol=1e-5, atol=0)
+        average = norm**2 if average is None else 0.9 * average + 0.1 * norm**2
+        state = optimizer.state[net[0].weight]["mean_square"]
+        torch.testing.assert_close(state.double(), average, rtol=1e-5, atol=0)
+        # No step is longer than lr theta_E / (1 - theta_mu).
+        assert bool((norm / 0.5 / g <= 1 / 0.5 * (1 + 1e-6)).all())
 
 
 @pytest.mark.parametrize(

@@ -249,16 +249,22 @@ INLINE void move(Block &k) {
     k.raw = squared_norm(m);
     project<MIXED>(k, k.w, m);
     k.square = squared_norm(m);
+    // LONGEST of planes.py: further on the point does not change, but the columns become dependent.
+    const Vec zero = splat(0.0f), size = pick(k.step < zero, -k.step, k.step) * root(k.square);
+    const Vec longest = 1e6f * k.radius;
+    k.step = pick((k.kind != 0) & (size > longest), k.step * (longest / size), k.step);
     for (int e = 0; e < ENTRIES; ++e) k.w[e] += k.step * m[e];
 }
 
-// One pass is enough unless a step is longer than the radius: see planes.py.
+// Passes as passes_for in planes.py.
 template <bool FULL, bool PLANES, bool MIXED>
 INLINE void retract(const Layer &layer, const Block &k) {
     Vec x[ENTRIES], numbers[ENTRIES];
     for (int e = 0; e < ENTRIES; ++e) x[e] = k.w[e];
     normalise<MIXED>(k, x);
-    if (!all(k.step * k.step * k.square <= k.radius * k.radius)) normalise<MIXED>(k, x);
+    const Vec turned = k.step * k.step * k.square, radius = k.radius * k.radius;
+    if (!all(turned <= radius)) normalise<MIXED>(k, x);
+    if (!all(turned <= 1e6f * radius)) normalise<MIXED>(k, x);
     turn_back<PLANES>(numbers, x);
     put<FULL, PLANES>(layer.weight + k.offset, numbers, layer.inputs, k.count);
 }
