@@ -11,6 +11,7 @@ __all__ = [
     "NORM_MOMENTUM",
     "chosen_denominator",
     "gradient_scale",
+    "larger_where_curved",
     "running_mean_square",
 ]
 
@@ -71,4 +72,10 @@ def chosen_denominator(
     if past is None:
         return rule(now, geometry)
     g = rule(past**0.5, geometry)
-    return g + (now - g).clip(min=0) if rule.bounded else g
+    return larger_where_curved(g, now, geometry) if rule.bounded else g
+
+
+def larger_where_curved(g: Any, norm: Any, geometry: PomGeometry) -> Any:
+    """max{g, R}; g alone on flat POMs, which take the optimizer's own steps."""
+    curved = (geometry.c_hat + geometry.kappa) > 0
+    return g + (norm * curved - g).clip(min=0)

@@ -12,6 +12,8 @@ from fgmanifolds.torch import POMAdapter
 from fgmanifolds.torch.scaling import geometric_scaling
 from fgmanifolds.torch.spread import MOMENTUM
 
+from .spreads import set_spread
+
 ALL = tuple(COMPONENTS)
 
 
@@ -180,23 +182,25 @@ def test_spreads_follow_the_features_and_set_the_radii():
     scale = torch.tensor([3.0, 50.0])[:, None, None]
     torch.manual_seed(0)
     batches = [scale * torch.randn(8, 2, 9, 9) for _ in range(30)]
-    expected = torch.ones(2)
-    for number, batch in enumerate(batches):
+    mean, square = torch.zeros(2).double(), torch.ones(2).double()
+    for batch in batches:
         net(batch)
-        if number % 2 == 0:  # every second batch is looked at, and stands for two
-            measured = batch.transpose(0, 1).reshape(2, -1).std(1, correction=0)
-            kept = (1 - MOMENTUM) ** (2 if number else 1)
-            expected = kept * expected + (1 - kept) * measured
-    torch.testing.assert_close(adapter.layers["0"].spread.value, expected)
+        adapter.collection.fold_spreads_()
+        values = batch.double().transpose(0, 1).reshape(2, -1)
+        mean = (1 - MOMENTUM) * mean + MOMENTUM * values.mean(1)
+        square = (1 - MOMENTUM) * square + MOMENTUM * values.square().mean(1)
+    expected = (square - mean**2).sqrt()
+    torch.testing.assert_close(adapter.spreads("0"), expected, rtol=1e-6, atol=0)
     net.eval()
     net(1000 * batches[0])
-    torch.testing.assert_close(adapter.layers["0"].spread.value, expected)
+    adapter.collection.fold_spreads_()
+    torch.testing.assert_close(adapter.spreads("0"), expected, rtol=1e-6, atol=0)
     before = net[0].weight.detach().clone()
     adapter.update_scales_()
     gamma = adapter.layers["0"].gamma
     # Outputs 0 and 1 belong to the first group and read channel 0; 2 and 3 read channel 1.
-    radius = gamma / expected.double()[[0, 0, 1, 1]]
-    torch.testing.assert_close(adapter.layers["0"].radius, radius)
+    radius = gamma / expected[[0, 0, 1, 1]]
+    torch.testing.assert_close(adapter.layers["0"].radius, radius, rtol=1e-6, atol=0)
     torch.testing.assert_close(
         net[0].weight.flatten(1).norm(dim=1).double(), radius, rtol=1e-5, atol=0
     )
@@ -208,7 +212,7 @@ def test_spreads_follow_the_features_and_set_the_radii():
 def test_blocks_take_the_root_mean_square_of_their_channels():
     net = nn.Linear(4, 6)
     adapter = POMAdapter(nn.Sequential(net), "po", ("sphere", "oblique"))
-    adapter.layers["0"].spread.value = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    set_spread(adapter.layers["0"].spread, torch.tensor([1.0, 2.0, 3.0, 4.0]))
     adapter.update_scales_()
     layer = adapter.layers["0"]
     for component in range(2):
@@ -221,7 +225,7 @@ def test_min_std_clamps():
     for min_std, expected in ((1.0, 1.0), (0.2, 0.25), (None, 0.25)):
         net = nn.Sequential(nn.Conv2d(1, 2, 3))
         adapter = POMAdapter(net, "layer", ("sphere",), min_std=min_std)
-        adapter.layers["0"].spread.value = torch.tensor([0.25])
+        set_spread(adapter.layers["0"].spread, torch.tensor([0.25]))
         adapter.update_scales_()
         radius = float(adapter.layers["0"].radius[0])
         assert radius == pytest.approx(adapter.layers["0"].gamma / expected, rel=1e-4)
@@ -264,7 +268,7 @@ def test_what_is_skipped_has_a_reason():
         ({"exclude": ("fc",)}, r"exclude='fc' matches no layer; layers: '0', '3'"),
         ({"exclude": ("*",)}, r"no weight to put on a manifold.*'0': excluded"),
         ({"seed": -1}, "seed=-1 must be an integer of at least 0"),
-        ({"radius": 0.0}, r"radius=0.0 must be finite and in \(0"),
+        ({"radius": 0.0}, "radius=0.0 must be finite and greater than 0"),
         ({"min_std": float("nan")}, "min_std=nan must be finite"),
         ({"scheme": "layer"}, "scheme='layer' puts every weight on one manifold"),
     ],
@@ -315,7 +319,7 @@ def test_state_goes_round(tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (lambda: POMAdapter(model(), seed=1), "checkpoint has seed=0, this adapter 1"),
+        (lambda: POMAdapter(model(), "pi"), "checkpoint has scheme='pio', this adapter 'pi'"),
         (lambda: POMAdapter(model(), min_std=None), "checkpoint has min_std=1.0"),
         (lambda: POMAdapter(nn.Sequential(nn.Linear(8, 8))), "another model: layers"),
         (lambda: POMAdapter(model()[:9]), r"another model: layers \['9'\]"),
@@ -329,7 +333,7 @@ def test_the_state_of_another_adapter_is_refused(other, message):
 
 def test_a_layer_of_another_width_is_refused():
     state = POMAdapter(nn.Sequential(nn.Conv2d(2, 4, 3))).state_dict()
-    with pytest.raises(ValueError, match="another collection of POMs in layer '0'"):
+    with pytest.raises(ValueError, match=r"weight of shape \(4, 2, 3, 3\) in layer '0'"):
         POMAdapter(nn.Sequential(nn.Conv2d(2, 6, 3))).load_state_dict(state)
 
 

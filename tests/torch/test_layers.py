@@ -8,6 +8,9 @@ import torch
 from torch import nn
 
 from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.torch.poms import pom_entries
+
+from .spreads import set_spread
 
 CURVED = ("sphere", "oblique", "stiefel")
 
@@ -89,7 +92,7 @@ def test_each_entry_belongs_to_exactly_one_pom(scheme):
         found = [
             entries.ravel()
             for pom in range(len(adapter.pom_names(name)))
-            for entries in layer.pom_entries(pom, numbers)
+            for entries in pom_entries(layer, pom, numbers)
         ]
         assert sorted(np.concatenate(found)) == list(range(layer.weight.numel())), name
 
@@ -103,7 +106,7 @@ def channels_of(adapter, name, pom):
     rows = first.reshape(-1, 1, *rest).expand(layer.weight.shape)
     columns = second.reshape(1, -1, *rest).expand(layer.weight.shape)
     return [
-        {int(v) for part in layer.pom_entries(pom, index.contiguous()) for v in part.ravel()}
+        {int(v) for part in pom_entries(layer, pom, index.contiguous()) for v in part.ravel()}
         for index in (rows, columns)
     ]
 
@@ -148,6 +151,12 @@ def test_kernels_of_three_dimensions_are_flattened():
 # Spreads ----------------------------------------------------------------------------------
 
 
+def after_one(mean, deviation):
+    """Spread after one batch of features with these moments."""
+    square = 0.9 + 0.1 * (mean**2 + deviation**2)
+    return (square - (0.1 * mean) ** 2).sqrt()
+
+
 def test_spreads_of_attention_are_those_of_query_key_and_value():
     net = everything()
     adapter = POMAdapter(net, "pi", CURVED)
@@ -155,8 +164,10 @@ def test_spreads_of_attention_are_those_of_query_key_and_value():
     net(symbols)
     x = net.embedding(symbols).detach().flatten(0, 1)
     expected = torch.cat([x.std(0, correction=0)] * 2 + [2 * x.std(0, correction=0)])
-    found = adapter.layers["packed.in_proj_weight"].spread.value
-    torch.testing.assert_close(found, 0.9 + 0.1 * expected)
+    adapter.collection.fold_spreads_()
+    means = torch.cat([x.mean(0)] * 2 + [2 * x.mean(0)])
+    found = adapter.spreads("packed.in_proj_weight").float()
+    torch.testing.assert_close(found, after_one(means, expected))
 
 
 @pytest.mark.parametrize(
@@ -177,8 +188,9 @@ def test_spreads_against_torch_std(layer, shape, axes):
     net(x)
     if axes is None:
         x, axes = x[None], (0, *range(2, x.dim() + 1))
-    found = adapter.layers["0"].spread.value
-    torch.testing.assert_close(found, 0.9 + 0.1 * x.std(axes, correction=0))
+    adapter.collection.fold_spreads_()
+    expected = after_one(x.mean(axes), x.std(axes, correction=0))
+    torch.testing.assert_close(adapter.spreads("0").float(), expected)
 
 
 def test_spreads_of_large_batches_are_near_those_of_all_samples():
@@ -186,8 +198,9 @@ def test_spreads_of_large_batches_are_near_those_of_all_samples():
     adapter = POMAdapter(net, "pi", ("sphere",))
     x = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     net(x)
-    found = (adapter.layers["0"].spread.value - 0.9) / 0.1
-    torch.testing.assert_close(found, x.std((0, 2, 3), correction=0), rtol=0.1, atol=0)
+    adapter.collection.fold_spreads_()
+    found = ((adapter.spreads("0") ** 2 - 0.9) / 0.1).sqrt().float()
+    torch.testing.assert_close(found, x.std((0, 2, 3), correction=0), rtol=0.05, atol=0)
 
 
 def test_detach_and_export_leave_nothing_behind():
@@ -271,7 +284,7 @@ def test_min_std_clamps_or_not():
         net = nn.Sequential(nn.Linear(3, 4))
         adapter = POMAdapter(net, "pi", ("sphere",), min_std=min_std).initialize_()
         layer = adapter.layers["0"]
-        layer.spread.value = torch.full((3,), 0.5)
+        set_spread(layer.spread, torch.full((3,), 0.5))
         adapter.update_scales_()
         torch.testing.assert_close(
             layer.radius[0].item(), layer.gamma / expected, rtol=1e-4, atol=0
@@ -287,21 +300,23 @@ class Tied(nn.Module):
         self.embedding = nn.Embedding(6, 4)
         self.head = nn.Linear(4, 6)
         self.head.weight = self.embedding.weight
+        self.line = nn.Linear(4, 4)
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
         self.complex = nn.Linear(4, 4, dtype=torch.complex64)
         self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
-        self.recurrent = nn.LSTM(4, 3)
+        self.bilinear = nn.Bilinear(4, 3, 2)
 
 
 def test_what_is_left_out_has_a_reason():
     adapter = POMAdapter(Tied(), "pi", CURVED)
-    assert list(adapter.layers) == ["head"]
+    assert list(adapter.layers) == ["line"]
     for name, reason in {
-        "recurrent": "the weights of LSTM are not seen as components",
+        "bilinear": "weight of Bilinear: name them in parameters= to put them on POMs",
+        "head": "its weight is tied to that of the embedding 'embedding'",
         "embedding": "an embedding; name it in overrides to put it on POMs",
         "frozen": "frozen (requires_grad=False)",
         "complex": "complex",
-        "normed": "its weight is not a plain parameter",
+        "normed": "its weight is not a plain parameter (parametrized or pruned)",
     }.items():
         assert adapter.skipped[name] == reason
     twice = POMAdapter(Tied(), "pi", CURVED, overrides={"embedding": {}})

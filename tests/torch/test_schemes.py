@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgmanifolds.torch.schemes import SCHEMES, biregular_half, block_sets, kernel_sets
+from fgmanifolds.torch.schemes import SCHEMES, UNIFORM, biregular_half, block_sets, kernel_sets
 
 sides = st.integers(1, 13)
 seeds = st.integers(0, 2**32 - 1)
@@ -89,9 +89,9 @@ def test_pio_deals_manifolds_evenly_over_the_sets_of_each_type(outputs, inputs, 
 
 @given(sides, sides, st.integers(1, 4), st.sampled_from(SCHEMES), seeds)
 def test_blocks_tile_the_matrix(outputs, inputs, m, scheme, seed):
-    m = 1 if scheme in ("layer", "kernel") else m
+    m = 1 if scheme in UNIFORM else m
     cover = np.zeros((outputs, inputs), dtype=int)
-    blocks = block_sets((outputs, inputs), scheme, m, np.random.default_rng(seed))
+    (blocks,) = block_sets((outputs, inputs), scheme, m, np.random.default_rng(seed))
     for block in blocks:
         cover[np.ix_(block.outputs, block.inputs)] += 1
     assert (cover == 1).all()

@@ -181,8 +181,7 @@ class BatchedPart(Part):
 
 
 def _squared_norm(x: Tensor) -> Tensor:
-    flat = x.flatten(1)
-    return torch.linalg.vecdot(flat, flat)
+    return torch.linalg.vector_norm(x, dim=2).square().sum(1)
 
 
 @dataclass

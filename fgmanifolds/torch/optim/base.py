@@ -480,7 +480,7 @@ class POMOptimizer(StateMixin, Optimizer):
         for layer in layers:
             own = self.state[layer.weight].get("mean_square")
             missing = like.new_full((layer.view.n_poms,), math.nan)
-            found.append(missing if own is None else own)
+            found.append(missing if own is None else own.to(like))
         return torch.cat(found)
 
     def _remember(
@@ -494,6 +494,9 @@ class POMOptimizer(StateMixin, Optimizer):
         states = [self.state[layer.weight] for layer in layers]
         known = [i for i, state in enumerate(states) if "mean_square" in state]
         if known:
+            for i in known:
+                # The weights may have been cast to another type.
+                states[i]["mean_square"] = states[i]["mean_square"].to(norm)
             running = [states[i]["mean_square"] for i in known]
             torch._foreach_lerp_(running, [squares[i] for i in known], 1 - NORM_MOMENTUM)
         for state, own in zip(states, squares, strict=True):

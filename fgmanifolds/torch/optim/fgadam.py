@@ -123,7 +123,7 @@ class FGAdam(POMOptimizer):
         state: dict[str, Any] = self.state[p]
         if "exp_avg" not in state:
             kind = computing_type(p.dtype)
-            state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
+            state["step"] = torch.zeros((), dtype=torch.float64, device=p.device)
             state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
             state["exp_avg_sq"] = (
                 torch.zeros_like(p, dtype=kind)

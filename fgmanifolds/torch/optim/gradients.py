@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -49,15 +50,12 @@ def unusable(grad: Tensor, norm: float, limit: float) -> str:
     limit : float
         Largest norm that the step can take.
     """
-    if norm <= limit:
+    if norm <= limit and norm < math.inf:
         return ""
     if not bool(grad.isfinite().all()):
         return "has nan or inf entries"
-    if limit == float("inf"):
-        return ""
+    # Squares of a large one may overflow in its own type.
     exact = float(grad.double().norm())
-    return (
-        ""
-        if exact <= limit
-        else f"has norm {exact:.3g}, more than the {limit:.3g} that a step can take"
-    )
+    if exact <= limit:
+        return ""
+    return f"has norm {exact:.3g}, more than the {limit:.3g} that a step can take"

@@ -77,12 +77,12 @@ class Guards:
         """
         pairs = [(p, limit) for p, limit in _limits(active) if id(p) not in skip]
         grads = [p.grad for p, _ in pairs if p.grad is not None]
-        found = []
+        found: dict[str, list[str]] = {}
         for (p, limit), grad, norm in zip(pairs, grads, norms_of(grads), strict=True):
-            reason = "" if norm <= limit else unusable(grad, norm, limit)
+            reason = unusable(grad, norm, limit)
             if reason:
-                found.append(f"{self.name_of(p)} {reason}")
-        return found
+                found.setdefault(reason, []).append(self.name_of(p))
+        return [f"{', '.join(names)} {reason}" for reason, names in found.items()]
 
     # Weights that were written to, or are not known ----------------------------------
 
@@ -106,9 +106,10 @@ class Guards:
             if not value <= _tolerance(layer.weight.dtype):
                 raise ValueError(
                     f"the weight of layer {layer.name!r} is off its manifolds, by {value:.1e} "
-                    "relative to their radii; nothing was updated. Was it loaded, written or cast "
-                    "to another type after adapter.initialize_()? adapter.project_() takes the "
-                    "nearest points at the present radii."
+                    "relative to their radii; nothing was updated. Was adapter.initialize_() left "
+                    "out, or the weight loaded, written or cast to another type since? "
+                    "adapter.initialize_(from_weights=True) or adapter.project_() takes the "
+                    "nearest points."
                 )
 
     def forget_strangers(self) -> None:

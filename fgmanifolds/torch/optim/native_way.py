@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fgmanifolds.steps import StepRule
-from fgmanifolds.steps.norms import chosen_denominator
+from fgmanifolds.steps.norms import chosen_denominator, larger_where_curved
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import NativeTable, can_hold, can_take
@@ -182,7 +182,9 @@ class NativeWay:
         if g is None:
             still = torch.zeros(self.table.n_poms)
             now, _ = self.table.run(positions, buffers, fresh, still, group, write=False)
-            used = torch.where(past.isnan(), (scale * now) ** 2, past)
+            used = None
+            if group["gradient_norm"] == "past":
+                used = torch.where(past.isnan(), (scale * now) ** 2, past)
             g = chosen_denominator(rule, now, used, geometry, scale)
         norm, whole = self.table.run(positions, buffers, fresh, -group["lr"] / g, group, write=True)
         self._note_momenta(layers, buffers, whole, group)
@@ -208,9 +210,10 @@ class NativeWay:
         if not rule.bounded:
             return g
         bound = self._bound(layers, buffers, fresh, group)
-        if bound is None or bool((SLACK * scale * bound > g)[own].any()):
+        if bound is None:
             return None
-        return g
+        longer = larger_where_curved(g, SLACK * scale * bound, geometry) > g
+        return None if bool(longer[own].any()) else g
 
     def _own(self, layers: Sequence[POMLayer]) -> Tensor:
         """Mask of the POMs of some layers."""

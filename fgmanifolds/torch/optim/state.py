@@ -39,6 +39,9 @@ class StateMixin(Optimizer):
         """See :class:`POMOptimizer`."""
         raise NotImplementedError
 
+    def _name_of_rule(self, rule: Any) -> str | None:
+        raise NotImplementedError
+
     def _forget(self) -> None:
         raise NotImplementedError
 
@@ -128,6 +131,7 @@ class StateMixin(Optimizer):
         for group in state["param_groups"]:
             if "lr" not in group:
                 raise ValueError("state_dict is damaged: a parameter group lacks 'lr'.")
+            self._name_of_rule(group["rule"])
             self.check_group(group)
         self._check_tensors(state, own["adapter"])
         return own

@@ -67,6 +67,6 @@ def test_distances_are_exact_or_bounds(name, seed, shape, length):
 def test_large_float32_blocks_have_small_residuals(name):
     """Norms of a million entries, added up in float32."""
     x = torch.randn(2, 1500, 800, generator=torch.Generator().manual_seed(0))
-    point = OPS[name].normalise(x).double()
-    assert (point - OPS[name].nearest(point)).abs().max() < 1e-9
-    assert OPS[name].violation(OPS[name].normalise(x)).max() < 2e-6
+    point = OPS[name].normalise(x)
+    assert OPS[name].violation(point).max() < 2e-6
+    assert OPS[name].violation(point.double()).max() < 1e-6
