@@ -55,7 +55,7 @@ def test_a_scaled_submanifold_is_our_component(theirs, ours):
     scaled.check_tangent(point, u)
     with pytest.raises(ValueError, match="not tangent"):
         scaled.check_tangent(point, point)
-    with pytest.raises(ValueError, match="must be finite and of shape"):
+    with pytest.raises(ValueError, match=r"needs \(|not finite"):
         scaled.check_point(point.T)
     assert scaled.with_radius(1.0).radius == 1.0
     assert "radius=2.5" in repr(scaled)
