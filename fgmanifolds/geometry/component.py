@@ -53,6 +53,11 @@ class Component(Copies):
         If the class does not tell its normal spaces.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not hasattr(cls, "kind"):
+            cls.kind = cls.__name__.lower()
+
     # The manifold at its radius ---------------------------------------------
 
     def inner_product(self, point: Array, tangent_vector_a: Array, tangent_vector_b: Array) -> Any:

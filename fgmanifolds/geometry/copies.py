@@ -32,11 +32,6 @@ class Copies(UnitManifold, CheckedComponent, Verbs, Curved, RiemannianSubmanifol
     #: Names of the retractions there are, the default first.
     retractions: ClassVar[tuple[str, ...]] = ("projection", "exp")
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if not hasattr(cls, "kind"):
-            cls.kind = cls.__name__.lower()
-
     def __init__(
         self,
         rows: int,

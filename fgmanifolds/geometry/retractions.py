@@ -106,8 +106,7 @@ class Projection(Retraction):
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
         """As :class:`Retraction` says."""
         here, there = manifold._unit_basis(point), manifold._unit_basis(other)
-        rows = there.reshape(*there.shape[:-2], -1)
-        matrix = rows @ transposed(here.reshape(*here.shape[:-2], -1))
+        matrix = np.einsum("...aij,...bij->...ab", there, here)
         target = np.einsum("...dij,...ij->...d", there, other - point)
         try:
             coordinates = np.linalg.solve(matrix, target[..., None])[..., 0]
