@@ -168,6 +168,11 @@ class Component(Copies):
     def _retraction(self, point: Array, tangent: Array) -> Array:
         return self.retraction_method.apply(self, point, tangent)
 
+    @property
+    def retraction_order(self) -> float:
+        """Order to which :meth:`retraction` agrees with the exponential map."""
+        return self.retraction_method.order
+
     def inverse_retraction(self, point_a: Array, point_b: Array) -> Array:
         """Tangent vector at `point_a` that :meth:`retraction` takes to `point_b`.
 
@@ -247,8 +252,9 @@ class Component(Copies):
     def coordinates(self, point: Array, vector: Array) -> Array:
         """Coordinates of a tangent vector in an orthonormal basis, shape (..., dim)."""
         w, u = self._arrays(point=point, vector=vector)
-        basis = self._unit_basis(w / self._r)
-        each = self._inner(w[..., None, :, :] / self._r, basis, u[..., None, :, :])
+        unit = w / self._r
+        basis = self._unit_basis(unit)
+        each = self._inner(unit[..., None, :, :], basis, u[..., None, :, :])
         return each.reshape(*w.shape[: w.ndim - len(self.point_shape)], self.dim)
 
     def vector(self, point: Array, coordinates: ArrayLike) -> Array:

@@ -34,6 +34,12 @@ class CanonicalStiefel(Stiefel):
             ', metric="canonical")'
         )
 
+    @property
+    def retraction_order(self) -> float:
+        """1, unless it is the exponential map: the others follow geodesics of the embedding."""
+        order = self.retraction_method.order
+        return order if math.isinf(order) or self._shape[1] == 1 else min(order, 1)
+
     def _inner(self, w: Array, u: Array, v: Array) -> Array:
         """Canonical metric ``tr(u^T (I - w w^T / 2) v)``."""
         return inner(u, v) - 0.5 * inner(transposed(w) @ u, transposed(w) @ v)

@@ -13,8 +13,8 @@ from fgmanifolds.testing.verdict import Slope, measured_order, worst
 __all__ = ["CHECKS"]
 
 STEPS = (0.08, 0.04, 0.02, 0.01)
-#: Directions whose largest remainder is taken: that of one may vanish by chance.
-DIRECTIONS = 4
+#: Functions and directions whose largest remainder is taken: that of one may vanish by chance.
+DRAWS = 5
 
 
 class Quartic:
@@ -56,15 +56,19 @@ class Quartic:
 def gradients(case: Case) -> Slope:
     """``f(R(t v)) - f(x) - t <grad f, v>`` is of second order."""
     case.moving()
-    m, f = case.manifold, Quartic(case)
-    gradient = m.euclidean_to_riemannian_gradient(case.point, f.gradient(case.point))
-    m.check_tangent(case.point, gradient, tol=1e-9)
-    vectors = [case.tangent(length=1.0) for _ in range(DIRECTIONS)]
-    value, slopes = f(case.point), [m.inner_product(case.point, gradient, v) for v in vectors]
+    m, x, remainders = case.manifold, case.point, []
+    for f, v in _draws(case):
+        gradient = m.euclidean_to_riemannian_gradient(x, f.gradient(x))
+        m.check_tangent(x, gradient, tol=1e-9)
+        remainders.append((f, v, f(x), m.inner_product(x, gradient, v)))
 
     def error(t: float) -> float:
-        moved = [f(m.retraction(case.point, case.combine((t, v)))) for v in vectors]
-        return worst(*(abs(y - value - t * s) for y, s in zip(moved, slopes, strict=True)))
+        return worst(
+            *(
+                abs(f(m.retraction(x, case.combine((t, v)))) - value - t * slope)
+                for f, v, value, slope in remainders
+            )
+        )
 
     return Slope(measured_order(error, STEPS), 2.0)
 
@@ -72,22 +76,28 @@ def gradients(case: Case) -> Slope:
 def hessians(case: Case) -> Slope:
     """``f(exp(t v)) - f(x) - t <grad f, v> - t^2 / 2 <Hess f v, v>`` is of third order."""
     case.moving()
-    m, x, f = case.manifold, case.point, Quartic(case)
-    euclidean, value = f.gradient(x), f(x)
-    gradient = m.euclidean_to_riemannian_gradient(x, euclidean)
-    vectors = [case.tangent(length=1.0) for _ in range(DIRECTIONS)]
-    terms = []
-    for v in vectors:
+    m, x, remainders = case.manifold, case.point, []
+    for f, v in _draws(case):
+        euclidean = f.gradient(x)
+        gradient = m.euclidean_to_riemannian_gradient(x, euclidean)
         hessian = m.euclidean_to_riemannian_hessian(x, euclidean, f.hessian(x, v), v)
         m.check_tangent(x, hessian, tol=1e-9)
-        terms.append((m.inner_product(x, gradient, v), m.inner_product(x, hessian, v)))
+        terms = (m.inner_product(x, gradient, v), 0.5 * m.inner_product(x, hessian, v))
+        remainders.append((f, v, f(x), terms))
 
     def error(t: float) -> float:
-        moved = [f(m.exp(x, case.combine((t, v)))) for v in vectors]
-        rest = zip(moved, terms, strict=True)
-        return worst(*(abs(y - value - t * s - 0.5 * t**2 * h) for y, (s, h) in rest))
+        return worst(
+            *(
+                abs(f(m.exp(x, case.combine((t, v)))) - value - t * slope - t**2 * bend)
+                for f, v, value, (slope, bend) in remainders
+            )
+        )
 
     return Slope(measured_order(error, STEPS), 3.0)
+
+
+def _draws(case: Case) -> list[tuple[Quartic, Any]]:
+    return [(Quartic(case), case.tangent(length=1.0)) for _ in range(DRAWS)]
 
 
 CHECKS: dict[str, Check] = {"gradients": gradients, "Hessians": hessians}

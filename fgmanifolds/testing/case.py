@@ -21,7 +21,7 @@ class Case:
     manifold : Component or ScaledProductManifold
     seed : int
     length : float
-        Length of the tangent vectors in each copy, over its radius.
+        Largest length of the tangent vectors in each copy, over its radius.
     """
 
     def __init__(self, manifold: Any, seed: int, length: float) -> None:
@@ -43,13 +43,16 @@ class Case:
         return self.each(lambda m, w: m._r * self.rng.standard_normal(np.shape(w)), self.point)
 
     def tangent(self, point: Any = None, length: float | None = None) -> Any:
-        """Random tangent vector, of one length in each copy."""
+        """Random tangent vector, of a random length in each copy, at most `length` radii."""
         length = self.length if length is None else length
 
         def draw(component: Any, w: Array) -> Array:
+            if component.dim == 0:
+                return np.zeros(np.shape(w))
             u = component.projection(w, component._r * self.rng.standard_normal(np.shape(w)))
             size = np.sqrt(np.sum((u / component._r) ** 2, axis=(-2, -1), keepdims=True))
-            return np.divide(length * u, size, where=size > 0, out=np.zeros(u.shape))
+            factor = length * self.rng.uniform(0.6, 1.0, size.shape)
+            return np.divide(factor * u, size, where=size > 0, out=np.zeros(u.shape))
 
         return self.each(draw, self.point if point is None else point)
 
@@ -84,6 +87,12 @@ class Case:
     def scale(self) -> float:
         """Largest radius."""
         return float(max(self.manifold._each(lambda m: float(np.max(m.radii)))))
+
+    @property
+    def noise(self) -> float:
+        """Rounding to expect in differences of points and of their projections."""
+        largest = float(np.max(np.abs(self.flat(self.point)), initial=1.0))
+        return 20 * float(np.finfo(float).eps) * largest**2
 
     def unlike(self, a: Any, b: Any) -> float:
         """Relative difference of numbers or arrays, to the largest of them."""

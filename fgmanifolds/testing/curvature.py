@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fgmanifolds.testing.case import Case, Check
-from fgmanifolds.testing.verdict import Measured, Skipped, Slope, measured_order, worst
+from fgmanifolds.testing.verdict import Measured, Skipped, Slope, above, measured_order, worst
 
 __all__ = ["CHECKS"]
 
@@ -32,7 +32,7 @@ def symmetries(case: Case) -> Measured:
         form(a, b, c, d) + form(a, b, d, c),
         form(a, b, c, d) - form(c, d, a, b),
         np.max(np.abs(case.flat(case.combine(*((1.0, v) for v in cyclic))))),
-        float(m.tangent_residual(x, cyclic[0])) if np.any(case.flat(cyclic[0])) else 0.0,
+        case.gap(m.projection(x, cyclic[0]), cyclic[0]),
     ]
     return Measured(worst(*(abs(float(value)) for value in off)), 1e-10)
 
@@ -56,7 +56,7 @@ def spreading(case: Case) -> Slope:
         means = [0.5 * (square(t, *pair) + square(-t, *pair)) / t**2 for pair in pairs]
         rest = zip(means, apart, bend, strict=True)
         off = worst(*(abs(mean - a + t**2 * b / 3) for mean, a, b in rest)) / case.scale**2
-        return off if np.isnan(off) else max(off - 1e-13 / t, 0.0)
+        return above(off, case.noise / t**2)
 
     return Slope(measured_order(error, (0.4, 0.2, 0.1)), 4.0)
 
@@ -93,7 +93,9 @@ def traces(case: Case) -> Measured:
     scalar = sum(float(m.curvature_form(x, e, f, f, e)) for e in basis for f in basis)
     # Ricci curvatures do not depend on the radius; scalar curvatures do.
     off = abs(float(m.ricci_curvature(x, u, v)) - ricci) / (1 + abs(ricci))
-    return Measured(worst(off, case.unlike(m.scalar_curvature(x), scalar)), 1e-9)
+    small = min(m._each(lambda c: float(np.min(c.radii)))) ** 2
+    other = small * abs(float(m.scalar_curvature(x)) - scalar) / (1 + small * abs(scalar))
+    return Measured(worst(off, other), 1e-9)
 
 
 def degenerate_planes(case: Case) -> Measured:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Finding", "Measured", "Skipped", "Slope", "Verdict", "measured_order", "worst"]
+__all__ = ["Finding", "Measured", "Skipped", "Slope", "Verdict", "above", "measured_order", "worst"]
 
 #: Errors below this are rounding, and tell no order.
 ROUNDING = 1e-12
@@ -59,6 +59,11 @@ class Slope:
 def worst(*deviations: float) -> float:
     """Largest of some deviations; nan if one of them is."""
     return float(np.max(deviations))
+
+
+def above(error: float, noise: float) -> float:
+    """What of an error is above the rounding that is expected; nan stays."""
+    return error if math.isnan(error) else max(error - noise, 0.0)
 
 
 def measured_order(error: Callable[[float], float], steps: Sequence[float]) -> float:
