@@ -211,8 +211,13 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
     @property
     def sectional_curvature_bounds(self) -> tuple[float, float]:
-        """Not known for manifolds of pymanopt."""
-        raise self._unknown("the range of the sectional curvature")
+        """Range of the sectional curvature, where it is known; else ``NotImplementedError``."""
+        from fgmanifolds.geometry.known_bounds import known_curvature_bounds
+
+        bounds = known_curvature_bounds(self.manifold)
+        if bounds is None:
+            raise self._unknown("the range of the sectional curvature")
+        return bounds[0] / self._r**2, bounds[1] / self._r**2
 
     @property
     def injectivity_radius(self) -> float:
