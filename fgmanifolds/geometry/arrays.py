@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fgmanifolds.validation import check_integer
+
 __all__ = [
     "Array",
     "RandomState",
     "column_norm",
     "inner",
+    "leading",
     "matrix_norm",
     "sym",
     "tangent_generator",
@@ -62,3 +65,11 @@ def unit_matrix(shape: tuple[int, int], index: int) -> Array:
     matrix = np.zeros(shape)
     matrix.flat[index] = 1.0
     return matrix
+
+
+def leading(n: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Leading axes from a number of draws."""
+    axes = n if isinstance(n, tuple) else (n,)
+    for axis in axes:
+        check_integer("n", axis, low=0)
+    return axes

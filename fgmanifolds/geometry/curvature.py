@@ -210,6 +210,10 @@ class Curved(abc.ABC):
         """``v - share u``, with one share for each vector."""
 
     @abc.abstractmethod
+    def _check_tangents(self, point: Any, **vectors: Any) -> None:
+        """Raise ``ValueError`` naming the vector that is not tangent."""
+
+    @abc.abstractmethod
     def tangent_frames(self, point: Any) -> Any:
         """Orthonormal bases of the factors' tangent spaces, side by side.
 
@@ -233,19 +237,22 @@ class Curved(abc.ABC):
         -------
         float or array
             ``nan``, with a ``RuntimeWarning``, where `u` and `v` span no plane.
+
+        Raises
+        ------
+        ValueError
+            If `u` or `v` is not tangent.
         """
+        self._check_tangents(point, u=u, v=v)
         inner = functools.partial(self.inner_product, point)
         orthogonal = self._subtract(v, _share(inner(u, u), inner(u, v)), u)
         form = self.curvature_form(point, u, orthogonal, orthogonal, u)
         return _quotient(form, inner(u, u), inner(v, v), inner(orthogonal, orthogonal))
 
-    def ricci_curvature(self, point: Any, u: Any, v: Any) -> float:
-        """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``."""
-        frames = self.tangent_frames(point)
-        return float(np.sum(self.curvature_form(point, frames, u, v, frames)))
+    @abc.abstractmethod
+    def ricci_curvature(self, point: Any, u: Any, v: Any) -> Any:
+        """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``, one for each point."""
 
-    def scalar_curvature(self, point: Any) -> float:
-        """Scalar curvature, the trace of the Ricci curvature."""
-        frames = self.tangent_frames(point)
-        rows = frames if isinstance(frames, np.ndarray) else zip(*frames, strict=True)
-        return float(sum(np.sum(self.curvature_form(point, frames, e, e, frames)) for e in rows))
+    @abc.abstractmethod
+    def scalar_curvature(self, point: Any) -> Any:
+        """Scalar curvature, the trace of the Ricci curvature, one for each point."""

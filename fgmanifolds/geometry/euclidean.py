@@ -20,6 +20,8 @@ class Euclidean(Component):
     """
 
     kind: ClassVar[str] = "euclidean"
+    #: Adding is the exponential map.
+    retractions: ClassVar[tuple[str, ...]] = ("exp", "projection")
 
     def _unit_dim(self) -> int:
         return math.prod(self._shape)
@@ -28,9 +30,6 @@ class Euclidean(Component):
         return np.zeros_like(x)
 
     def _exp(self, point: Array, tangent: Array) -> Array:
-        return point + tangent
-
-    def _retraction(self, point: Array, tangent: Array) -> Array:
         return point + tangent
 
     def _nearest(self, matrix: Array) -> Array:
@@ -44,6 +43,12 @@ class Euclidean(Component):
 
     def _parallel_transport(self, point: Array, direction: Array, tangent: Array) -> Array:
         return np.array(tangent)
+
+    def _ricci(self, w: Array, u: Array, v: Array) -> Array:
+        return np.zeros(w.shape[:-2])
+
+    def _scalar(self, w: Array) -> Array:
+        return np.zeros(w.shape[:-2])
 
     def _base_point(self) -> Array:
         return np.zeros(self._shape)

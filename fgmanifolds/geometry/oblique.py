@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fgmanifolds.geometry.arrays import Array, column_norm, unit_matrix
+from fgmanifolds.geometry.arrays import Array, column_norm, inner, unit_matrix
 from fgmanifolds.geometry.component import Component, UnitPlanes
 from fgmanifolds.geometry.logarithms import spherical
 
@@ -39,9 +39,6 @@ class Oblique(Component):
     def _parallel_transport(self, point: Array, direction: Array, tangent: Array) -> Array:
         return spherical.parallel_transport(point, direction, tangent, column_norm)
 
-    def _retraction(self, point: Array, tangent: Array) -> Array:
-        return self._nearest(point + tangent)
-
     def _nearest(self, matrix: Array) -> Array:
         return matrix / column_norm(matrix)
 
@@ -49,6 +46,13 @@ class Oblique(Component):
         pieces = self._unit_dim() == 0
         columns = spherical.distance(point_a, point_b, column_norm, pieces=pieces)
         return np.linalg.norm(columns[..., 0, :], axis=-1)
+
+    def _ricci(self, w: Array, u: Array, v: Array) -> Array:
+        return (self._shape[0] - 2) * inner(u, v)
+
+    def _scalar(self, w: Array) -> Array:
+        rows, columns = self._shape
+        return np.full(w.shape[:-2], float(columns * (rows - 1) * (rows - 2)))
 
     def _base_point(self) -> Array:
         return np.eye(self._shape[0], 1) * np.ones(self._shape)

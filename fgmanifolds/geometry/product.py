@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymanopt.manifolds.manifold import Manifold
-from pymanopt.manifolds.product import Product, _ProductTangentVector
 
-from fgmanifolds.geometry.arrays import Array, RandomState, tangent_generator
-from fgmanifolds.geometry.component import Component
-from fgmanifolds.geometry.curvature import Curved, Plane
-from fgmanifolds.geometry.submanifold import ScaledSubmanifold
+from fgmanifolds.geometry.arrays import Array, RandomState, leading, tangent_generator
+from fgmanifolds.geometry.curvature import Plane
+from fgmanifolds.geometry.factors import Factors, Point
 
 __all__ = ["ScaledProductManifold"]
 
-Point = Sequence[Array]
 
-
-class ScaledProductManifold(Curved, Product):
+class ScaledProductManifold(Factors):
     """Product of components, each at a radius of its own, as a pymanopt manifold.
 
     Points and tangent vectors are sequences of arrays, one for each component.
@@ -31,9 +25,9 @@ class ScaledProductManifold(Curved, Product):
     Parameters
     ----------
     components : sequence of Component or pymanopt RiemannianSubmanifold
-        The factors. A component with `k` copies counts as k factors of the
-        product, handled in one array. A manifold of pymanopt's own (with a
-        ``weingarten``) becomes a :class:`ScaledSubmanifold`.
+        The factors; products among them are taken apart. A component with `k` copies
+        counts as k factors of the product, handled in one array. A manifold of pymanopt's
+        own (with a ``weingarten``) becomes a :class:`ScaledSubmanifold`.
     scales : sequence of float or array, optional
         Radius of each component (shape (k,) for one of each copy). It replaces
         the component's own radius. A scale is the radius of an embedded
@@ -55,48 +49,6 @@ class ScaledProductManifold(Curved, Product):
     factors, ``dist <= geodesic_distance <= sqrt(n) dist``.
     """
 
-    def __init__(
-        self, components: Sequence[Manifold], scales: Sequence[ArrayLike] | None = None
-    ) -> None:
-        components = [_as_component(position, c) for position, c in enumerate(components)]
-        if not components:
-            raise ValueError("components is empty; a product needs at least one component.")
-        if scales is not None:
-            components = self._scaled(components, scales)
-        super().__init__(components)
-        self._name = " x ".join(str(component) for component in components)
-
-    @staticmethod
-    def _scaled(components: Sequence[Any], scales: Sequence[ArrayLike]) -> list[Any]:
-        scales = list(scales)
-        if len(scales) != len(components):
-            raise ValueError(
-                f"scales has {len(scales)} entries for {len(components)} components; "
-                "one for each is needed."
-            )
-        return [component.with_radius(s) for component, s in zip(components, scales, strict=True)]
-
-    # Components and radii ----------------------------------------------------
-
-    @property
-    def components(self) -> tuple[Any, ...]:
-        """The factors, in the order of a point's arrays."""
-        return tuple(self.manifolds)
-
-    @property
-    def scales(self) -> list[float | Array]:
-        """Radius of each component: a number, or an array if its copies differ."""
-        return [component.radius for component in self.components]
-
-    @property
-    def n_factors(self) -> int:
-        """Number of factors, copies counted one by one."""
-        return sum(component.k for component in self.components)
-
-    def with_scales(self, scales: Sequence[ArrayLike]) -> ScaledProductManifold:
-        """Return the product of the same components at other radii."""
-        return ScaledProductManifold(self.components, scales)
-
     def rescale(self, point: Point, scales: Sequence[ArrayLike]) -> list[Array]:
         """Carry `point` over to ``with_scales(scales)`` by homothety of each component."""
         self._check_length("point", point)
@@ -106,87 +58,136 @@ class ScaledProductManifold(Curved, Product):
             for w, old, new in zip(point, self.components, target.components, strict=True)
         ]
 
-    # Pymanopt's verbs, with the lengths of the arguments checked ---------------
+    # Points and vectors ---------------------------------------------------------------
 
-    def _dispatch(self, method_name: str, **options: Any) -> Callable[..., Any]:
-        dispatch = super()._dispatch(method_name, **options)
+    @property
+    def point_shape(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each array of a point."""
+        return tuple(component.point_shape for component in self.components)
 
-        def checked(*arguments: Point) -> Any:
-            for argument in arguments:
-                self._check_length("argument", argument)
-            return dispatch(*arguments)
+    def random_point(self, rng: RandomState = None, n: int | tuple[int, ...] = ()) -> list[Array]:
+        """Draw uniformly distributed points.
 
-        return checked
-
-    def _check_length(self, name: str, value: Point) -> None:
-        if len(value) != len(self.manifolds):
-            raise ValueError(
-                f"{name} has {len(value)} components; {self} has {len(self.manifolds)}."
-            )
-
-    def random_point(self, rng: RandomState = None) -> list[Array]:
-        """Draw a uniformly distributed point; `rng` is a generator or a seed."""
+        Parameters
+        ----------
+        rng : generator or seed
+        n : int or tuple of int
+            Leading axes: how many. Default: one point.
+        """
         generator = np.random.default_rng(rng)
-        return [component.random_point(generator) for component in self.components]
+        return [component.random_point(generator, n) for component in self.components]
 
-    def random_tangent_vector(self, point: Point, rng: RandomState = None) -> Any:
-        """Draw a tangent vector of norm 1, uniform in direction."""
+    def random_tangent_vector(
+        self, point: Point, rng: RandomState = None, n: int | tuple[int, ...] = ()
+    ) -> Any:
+        """Draw tangent vectors of norm 1, uniform in direction, `n` for each point."""
         self._check_length("point", point)
         generator = tangent_generator(rng)
-        draw = [generator.standard_normal(np.shape(w)) for w in point]
+        draw = [generator.standard_normal((*leading(n), *np.shape(w))) for w in point]
         vector = self.projection(point, draw)
-        norm = self.norm(point, vector)
-        return vector / norm if self.dim > 0 else self.zero_vector(point)
+        if self.dim == 0:
+            return 0.0 * vector
+        return self._scaled(vector, 1 / np.asarray(self.norm(point, vector)))
 
     def nearest_point(self, point: Point) -> list[Array]:
         """Nearest point of the manifold to any matrices of the embedding space."""
-        return self._dispatch("nearest_point")(point)
+        return self._named("nearest_point", point)
 
     def inner_product(self, point: Point, tangent_vector_a: Point, tangent_vector_b: Point) -> Any:
         """Riemannian metric: the sum of the components' metrics, eq. (10)."""
-        return self._dispatch("inner_product", reduction=sum)(
-            point, tangent_vector_a, tangent_vector_b
-        )
+        return sum(self._named("inner_product", point, tangent_vector_a, tangent_vector_b))
 
-    def dist(self, point_a: Point, point_b: Point) -> Any:
+    def norm(self, point: Point, tangent_vector: Point) -> Any:
+        """Norm of a tangent vector, eq. (17)."""
+        return np.sqrt(np.maximum(self.inner_product(point, tangent_vector, tangent_vector), 0.0))
+
+    def coordinates(self, point: Point, vector: Point) -> Array:
+        """Coordinates in an orthonormal basis, those of the components side by side."""
+        parts = self._named("coordinates", point, vector)
+        lead = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+        wide = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in parts]
+        return np.concatenate(wide, axis=-1)
+
+    def vector(self, point: Point, coordinates: ArrayLike) -> Any:
+        """Tangent vector of the `coordinates` that :meth:`coordinates` gives."""
+        c = np.asarray(coordinates, dtype=float)
+        if c.shape[-1:] != (self.dim,):
+            raise ValueError(f"coordinates has shape {c.shape}; the last axis must be {self.dim}.")
+        ends = np.cumsum([component.dim for component in self.components])[:-1]
+        parts = np.split(c, ends, axis=-1)
+        return self._pack(self._each(lambda m, w, d: m.vector(w, d), point, parts), tangent=True)
+
+    # Geodesics ------------------------------------------------------------------------
+
+    def dist(self, point_a: Point, point_b: Point, *, certify: bool = True) -> Any:
         """Riemannian distance: the root of the sum of the components' squared distances.
 
-        Not eq. (21): that is :meth:`geodesic_distance`.
+        Not eq. (21): that is :meth:`geodesic_distance`. `certify` is as for :meth:`log`.
         """
-        squares = self._named("dist", point_a, point_b)
-        return np.sqrt(sum(np.square(distance) for distance in squares))
+        distances = self._named("dist", point_a, point_b, **_certify(certify))
+        return np.sqrt(sum(np.square(distance) for distance in distances))
 
-    def log(self, point_a: Point, point_b: Point) -> Any:
-        """Logarithm, component by component; an error names the component."""
-        return _ProductTangentVector(self._named("log", point_a, point_b))
+    def log(self, point_a: Point, point_b: Point, *, certify: bool = True) -> Any:
+        """Logarithm, component by component; an error names the component.
+
+        With ``certify=False`` the shortest found where it is not known to be the shortest.
+        """
+        parts = self._named("log", point_a, point_b, **_certify(certify))
+        return self._pack(parts, tangent=True)
+
+    def log_certified(self, point_a: Point, point_b: Point) -> tuple[Any, Any]:
+        """Shortest tangent vector found, and whether it is certified in all components."""
+        parts = self._named("log_certified", point_a, point_b)
+        certified = np.logical_and.reduce(np.broadcast_arrays(*(flag for _, flag in parts)))
+        vector = self._pack([vector for vector, _ in parts], tangent=True)
+        return vector, certified if np.ndim(certified) else bool(certified)
+
+    def inverse_retraction(self, point_a: Point, point_b: Point) -> Any:
+        """Tangent vector at `point_a` that :meth:`retraction` takes to `point_b`."""
+        return self._pack(self._named("inverse_retraction", point_a, point_b), tangent=True)
 
     def parallel_transport(self, point: Point, direction: Point, tangent_vector: Point) -> Any:
         """Parallel transport along the geodesic from `point` with velocity `direction`."""
-        return self._dispatch("parallel_transport", reduction=_ProductTangentVector)(
-            point, direction, tangent_vector
-        )
+        parts = self._named("parallel_transport", point, direction, tangent_vector)
+        return self._pack(parts, tangent=True)
 
-    def geodesic_distance(self, point_a: Point, point_b: Point) -> Any:
+    def geodesic_distance(self, point_a: Point, point_b: Point, *, certify: bool = True) -> Any:
         """Sum of the components' geodesic distances, eq. (21).
 
         This is the paper's quantity. It is not the distance of the product
         metric: that is :meth:`dist`.
         """
-        return sum(self._named("geodesic_distance", point_a, point_b))
+        return sum(self._named("geodesic_distance", point_a, point_b, **_certify(certify)))
 
     # Curvature -----------------------------------------------------------------
 
     def riemann_tensor(self, point: Point, u: Point, v: Point, w: Point) -> Any:
         """Riemann tensor ``R(u, v) w``: that of each component (Lemma 1)."""
-        return self._dispatch("riemann_tensor", reduction=_ProductTangentVector)(point, u, v, w)
+        return self._pack(self._named("riemann_tensor", point, u, v, w), tangent=True)
 
-    def _subtract(self, v: Point, share: Array, u: Point) -> list[Array]:
-        parts = zip(self.components, v, u, strict=True)
-        return [component._subtract(a, share, b) for component, a, b in parts]
+    def second_fundamental_form(self, point: Point, u: Point, v: Point) -> Any:
+        """Second fundamental form of each component, a normal vector."""
+        return self._pack(self._named("second_fundamental_form", point, u, v), tangent=True)
+
+    def weingarten(self, point: Point, tangent_vector: Point, normal_vector: Point) -> Any:
+        """Weingarten map of each component."""
+        parts = self._named("weingarten", point, tangent_vector, normal_vector)
+        return self._pack(parts, tangent=True)
+
+    def ricci_curvature(self, point: Point, u: Point, v: Point) -> Any:
+        """Ricci curvature ``Ric(u, v)``: the sum of the components'."""
+        self._check_tangents(point, u=u, v=v)
+        # Parts that are small beside the others may be tangent only up to rounding.
+        u, v = self.projection(point, u), self.projection(point, v)
+        return sum(self._named("ricci_curvature", point, u, v))
+
+    def scalar_curvature(self, point: Point) -> Any:
+        """Scalar curvature: the sum of the components'."""
+        return sum(self._named("scalar_curvature", point))
 
     def tangent_frames(self, point: Point) -> list[Array]:
         """Orthonormal bases of the components' tangent spaces, padded with zeros to one length."""
-        frames = self._dispatch("tangent_frames")(point)
+        frames = self._named("tangent_frames", point)
         rows = max(len(frame) for frame in frames)
         return [np.pad(f, [(0, rows - len(f))] + [(0, 0)] * (f.ndim - 1)) for f in frames]
 
@@ -243,73 +244,7 @@ class ScaledProductManifold(Curved, Product):
     def _base_point(self) -> list[Array]:
         return self.random_point(0)
 
-    # Checks ----------------------------------------------------------------------
 
-    def residual(self, point: Point) -> float:
-        """Largest relative distance of a component of `point` from its manifold."""
-        return max(self._dispatch("residual")(point))
-
-    def check_point(self, point: Point, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` naming the component and its deviation unless `point` is on it."""
-        self._check_each("check_point", tol, point)
-
-    def check_tangent(self, point: Point, vector: Point, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` naming the component unless `vector` is tangent at `point`."""
-        self._check_each("check_tangent", tol, point, vector)
-
-    def _check_each(self, check: str, tol: float, *arguments: Point) -> None:
-        self._named(check, *arguments, tol=tol)
-
-    def _named(self, verb: str, *arguments: Point, **options: float) -> list[Any]:
-        """Results of `verb` on each component; an error says on which it came up."""
-        for argument in arguments:
-            self._check_length("argument", argument)
-        results = []
-        for position, (component, *parts) in enumerate(
-            zip(self.components, *arguments, strict=True)
-        ):
-            try:
-                results.append(getattr(component, verb)(*parts, **options))
-            except ValueError as error:
-                raise ValueError(f"component {position}: {error}") from None
-        return results
-
-    # Shown to people --------------------------------------------------------------
-
-    def __repr__(self) -> str:
-        return f"ScaledProductManifold({self._name})"
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{position}</td><td>{type(c).__name__}</td>"
-            f"<td>{' x '.join(map(str, c.shape))}</td><td>{c.k}</td>"
-            f"<td>{_radius_text(c)}</td><td>{c.dim}</td></tr>"
-            for position, c in enumerate(self.components)
-        )
-        known = all(isinstance(c, Component) for c in self.components)
-        low, high = self.sectional_curvature_bounds if known else (math.nan, math.nan)
-        curvature = f", sectional curvature in [{low:.4g}, {high:.4g}]" if known else ""
-        return (
-            f"<table><caption>Product of dimension {self.dim}{curvature}</caption>"
-            "<tr><th></th><th>component</th><th>shape</th><th>copies</th><th>radius</th>"
-            f"<th>dimension</th></tr>{rows}</table>"
-        )
-
-
-def _radius_text(component: Manifold) -> str:
-    radii = component.radii
-    low, high = radii.min(), radii.max()
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-
-
-def _as_component(position: int, manifold: Any) -> Any:
-    if isinstance(manifold, Component | ScaledSubmanifold):
-        return manifold
-    try:
-        return ScaledSubmanifold(manifold)
-    except (TypeError, AttributeError):
-        raise TypeError(
-            f"components[{position}] is a {type(manifold).__name__}; Sphere, Oblique, Stiefel or "
-            "Euclidean of fgmanifolds, or a RiemannianSubmanifold of pymanopt with a weingarten "
-            "and points that are real arrays, is needed."
-        ) from None
+def _certify(certify: bool) -> dict[str, bool]:
+    """Only where it is asked for: pymanopt's own manifolds do not know it."""
+    return {} if certify else {"certify": False}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import numpy as np
+
 from fgmanifolds.geometry.arrays import Array, inner, matrix_norm, unit_matrix
 from fgmanifolds.geometry.component import Component, UnitPlanes
 from fgmanifolds.geometry.logarithms import spherical
@@ -37,15 +39,18 @@ class Sphere(Component):
     def _parallel_transport(self, point: Array, direction: Array, tangent: Array) -> Array:
         return spherical.parallel_transport(point, direction, tangent, matrix_norm)
 
-    def _retraction(self, point: Array, tangent: Array) -> Array:
-        return self._nearest(point + tangent)
-
     def _nearest(self, matrix: Array) -> Array:
         return matrix / matrix_norm(matrix)
 
     def _distance(self, point_a: Array, point_b: Array) -> Array:
         pieces = self._unit_dim() == 0
         return spherical.distance(point_a, point_b, matrix_norm, pieces=pieces)[..., 0, 0]
+
+    def _ricci(self, w: Array, u: Array, v: Array) -> Array:
+        return (self._unit_dim() - 1) * inner(u, v)
+
+    def _scalar(self, w: Array) -> Array:
+        return np.full(w.shape[:-2], float(self._unit_dim() * (self._unit_dim() - 1)))
 
     def _base_point(self) -> Array:
         return unit_matrix(self._shape, 0)

@@ -20,8 +20,9 @@ from scipy.linalg import expm
 from fgmanifolds.geometry.arrays import Array, column_norm, inner, sym, transposed
 from fgmanifolds.geometry.component import Component, UnitPlanes
 from fgmanifolds.geometry.logarithms import orthogonal, spherical
-from fgmanifolds.geometry.logarithms.shooting import shoot
-from fgmanifolds.geometry.stiefel_frames import leave_span, rotation_planes, stiefel_basis, turn
+from fgmanifolds.geometry.logarithms.stiefel import stiefel_log, uncertified
+from fgmanifolds.geometry.retractions import Retraction
+from fgmanifolds.geometry.stiefel_frames import leave_span, rotation_planes, turn
 from fgmanifolds.validation import check_choice
 
 __all__ = ["Stiefel"]
@@ -37,9 +38,9 @@ class Stiefel(Component):
         which has two pieces (determinant of either sign).
     k, radius
         See :class:`Component`.
-    retraction : {"qr", "polar"}
+    retraction : {"qr", "polar", "exp"} or Retraction
         ``"qr"``: the Q factor with positive diagonal of R, a first-order
-        retraction; ``"polar"``: the nearest point, of second order.
+        retraction; ``"polar"``: the nearest point, of second order; ``"exp"``: geodesics.
     metric : {"embedded", "canonical"}
         ``"embedded"``: the Frobenius inner product, as in the paper;
         ``"canonical"``: ``tr(u^T (I - w w^T / 2) v)`` at unit radius, that of the
@@ -55,10 +56,12 @@ class Stiefel(Component):
     For A > B >= 2 the logarithm has no closed form. It is found by shooting
     (see :mod:`fgmanifolds.geometry.logarithms.shooting`) to machine precision, and is
     certified to be the shortest when it is shorter than the injectivity radius;
-    otherwise :meth:`log` and :meth:`dist` raise ``ValueError``.
+    otherwise :meth:`log` and :meth:`dist` raise ``ValueError``, unless they are asked for
+    the shortest geodesic found, with ``certify=False``.
     """
 
     kind: ClassVar[str] = "stiefel"
+    retractions: ClassVar[tuple[str, ...]] = ("qr", "polar", "exp")
     #: The c of the module's docstring.
     _c: ClassVar[float] = 0.0
 
@@ -79,12 +82,10 @@ class Stiefel(Component):
         *,
         k: int = 1,
         radius: ArrayLike = 1.0,
-        retraction: str = "qr",
+        retraction: str | Retraction = "qr",
         metric: str = "embedded",
     ) -> None:
-        check_choice("retraction", retraction, ("qr", "polar"))
-        self._retraction_name = retraction
-        super().__init__(rows, columns, k=k, radius=radius)
+        super().__init__(rows, columns, k=k, radius=radius, retraction=retraction)
 
     @classmethod
     def _check_shape(cls, rows: int, columns: int) -> None:
@@ -93,9 +94,6 @@ class Stiefel(Component):
                 f"Stiefel({rows}, {columns}) needs rows >= columns; take the manifold of the "
                 f"transposed matrices, Stiefel({columns}, {rows})."
             )
-
-    def _options(self) -> tuple[Any, ...]:
-        return (*super()._options(), self._retraction_name)
 
     def _unit_dim(self) -> int:
         rows, columns = self._shape
@@ -123,18 +121,13 @@ class Stiefel(Component):
         moved = np.concatenate([point, tangent], axis=-1) @ expm(block)[..., :columns]
         return moved @ expm(-(1 + c) * a) if c != -1 else moved
 
-    def _retraction(self, point: Array, tangent: Array) -> Array:
-        moved = point + tangent
-        if self._retraction_name == "polar":
-            return self._nearest(moved)
-        q, r = np.linalg.qr(moved)
-        diagonal = np.diagonal(r, axis1=-2, axis2=-1)
-        # Without the sign the retraction of the zero vector is not the point itself.
-        return q * np.where(diagonal < 0, -1.0, 1.0)[..., None, :]
-
     def _nearest(self, matrix: Array) -> Array:
         u, _, vt = np.linalg.svd(matrix, full_matrices=False)
         return u @ vt
+
+    def _settle(self, point: Array) -> Array:
+        # One step of Newton and Schulz: the error is squared. Enough after rounding.
+        return 1.5 * point - 0.5 * point @ (transposed(point) @ point)
 
     # Distances ----------------------------------------------------------------
 
@@ -151,47 +144,32 @@ class Stiefel(Component):
             return angle[..., 0, 0]
         return self._length(point_a, self._log(point_a, point_b))
 
-    def _length(self, point: Array, tangent: Array) -> Array:
-        """Norm of each copy's tangent vector."""
-        return np.sqrt(inner(tangent, tangent))
+    def _uncertified_distance(self, point_a: Array, point_b: Array) -> Array:
+        rows, columns = self._shape
+        if columns in (1, rows):
+            return self._distance(point_a, point_b)
+        return self._length(point_a, self._log_certified(point_a, point_b)[0])
 
     def _log(self, point_a: Array, point_b: Array) -> Array:
+        vector, certified = self._log_certified(point_a, point_b)
+        if not np.all(certified):
+            raise uncertified(self._length(point_a, vector), certified, self._reach())
+        return vector
+
+    def _log_certified(self, point_a: Array, point_b: Array) -> tuple[Array, Any]:
         rows, columns = self._shape
+        vector: Array
         if rows == columns:
-            return point_a @ orthogonal.log(transposed(point_a) @ point_b)
-        if columns == 1:
-            return spherical.log(point_a, point_b, column_norm, pieces=False)
-        shape = np.broadcast_shapes(point_a.shape, point_b.shape)
-        pairs = (np.broadcast_to(x, shape).reshape(-1, rows, columns) for x in (point_a, point_b))
-        return self._shooting_log(*pairs).reshape(shape)
+            vector = point_a @ orthogonal.log(transposed(point_a) @ point_b)
+        elif columns == 1:
+            vector = spherical.log(point_a, point_b, column_norm, pieces=False)
+        else:
+            vector = stiefel_log(self._exp, point_a, point_b)
+            return vector, self._length(point_a, vector) <= self._reach()
+        return vector, np.ones(vector.shape[:-2], dtype=bool)
 
-    def _shooting_log(self, w: Array, y: Array) -> Array:
-        rows, columns = self._shape
-        span = None
-        if rows > 2 * columns:
-            # The geodesic stays in the span of both points: a totally geodesic St(2B, B).
-            span = np.linalg.qr(np.concatenate([w, y], axis=-1))[0]
-            w, y = transposed(span) @ w, transposed(span) @ y
-        start = y - w - self._normal_product(w, w, y - w)
-        v, miss = shoot(self._exp, w, y, start, stiefel_basis(w))
-        self._certify(miss, self._length(w, v))
-        return v if span is None else span @ v
-
-    def _certify(self, miss: Array, length: Array) -> None:
-        lost = np.count_nonzero(miss > 1e-11)
-        if lost:
-            raise ValueError(
-                f"no geodesic was found for {lost} of {len(miss)} pairs of points: they are "
-                f"beyond reach, or not on the manifold (worst miss {miss.max():.3g})."
-            )
-        reach = self._unit_injectivity_radius()
-        far = np.count_nonzero(length > reach)
-        if far:
-            raise ValueError(
-                f"{far} of {len(length)} geodesics are longer than the injectivity radius "
-                f"({length.max():.4g} > {reach:.4g} at unit radius), so that a shorter one may "
-                "exist: the distance is not certified."
-            )
+    def _reach(self) -> float:
+        return self._unit_injectivity_radius()
 
     # Parallel transport -------------------------------------------------------
 
@@ -240,6 +218,31 @@ class Stiefel(Component):
     def _christoffel(self, w: Array, u: Array, v: Array) -> Array:
         """Christoffel form in the embedding space: ``D_u v = v' + Gamma(u, v)``."""
         return self._normal_product(w, u, v)
+
+    # Traces of the curvature -------------------------------------------------
+
+    def _ricci_constants(self) -> tuple[float, float]:
+        """Ricci curvature of the turns within the columns, and of what leaves their span.
+
+        From the Gauss equation: over a basis, the sum of ``e^T e`` is ``h I`` with
+        h = A - B + (B - 1) / 2; the sum of ``|sym(u^T e)|^2`` is B / 4 times ``|u|^2`` for a
+        turn u, and (B + 1) / 2 times ``|u|^2`` for what leaves the span.
+        """
+        rows, columns = self._shape
+        return rows - columns + (columns - 2) / 4, rows - columns - 1
+
+    def _ricci(self, w: Array, u: Array, v: Array) -> Array:
+        turn_part, leave_part = self._ricci_constants()
+        wu, wv = transposed(w) @ u, transposed(w) @ v
+        turns = self._metric_factor() ** 2 * inner(wu, wv)
+        return turn_part * turns + leave_part * (inner(u, v) - inner(wu, wv))
+
+    def _scalar(self, w: Array) -> Array:
+        rows, columns = self._shape
+        turn_part, leave_part = self._ricci_constants()
+        turns = columns * (columns - 1) // 2
+        scalar = turns * turn_part + (rows - columns) * columns * leave_part
+        return np.full(w.shape[:-2], float(scalar))
 
     # Sizes --------------------------------------------------------------------
 

@@ -34,16 +34,15 @@ class CanonicalStiefel(Stiefel):
             ', metric="canonical")'
         )
 
-    def inner_product(self, point: Array, tangent_vector_a: Array, tangent_vector_b: Array) -> Any:
-        """Canonical metric ``tr(u^T (I - w w^T / 2) v)`` at unit radius, summed over the copies."""
-        return self._over_copies(self._inner(point / self._r, tangent_vector_a, tangent_vector_b))
+    @property
+    def retraction_order(self) -> float:
+        """1, unless it is the exponential map: the others follow geodesics of the embedding."""
+        order = self.retraction_method.order
+        return order if math.isinf(order) or self._shape[1] == 1 else min(order, 1)
 
-    @staticmethod
-    def _inner(w: Array, u: Array, v: Array) -> Array:
+    def _inner(self, w: Array, u: Array, v: Array) -> Array:
+        """Canonical metric ``tr(u^T (I - w w^T / 2) v)``."""
         return inner(u, v) - 0.5 * inner(transposed(w) @ u, transposed(w) @ v)
-
-    def _length(self, point: Array, tangent: Array) -> Array:
-        return np.sqrt(self._inner(point, tangent, tangent))
 
     def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
         """Not defined: the metric is not that of the embedding space."""
@@ -79,19 +78,21 @@ class CanonicalStiefel(Stiefel):
         across = transposed(u) @ v - transposed(wu) @ wv
         return 0.5 * along + w @ sym(across)
 
-    def riemann_tensor(self, point: Array, u: Array, v: Array, w: Array) -> Array:
-        """Riemann tensor ``R(u, v) w``, as of a normal homogeneous space (O'Neill 1966).
+    def _riemann(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        """Riemann tensor ``R(u, v) z``, as of a normal homogeneous space (O'Neill 1966).
 
         The tangent vectors are lifted to skew matrices in a basis of the span
         of all of them, on which the brackets act.
         """
-        shape = np.broadcast_shapes(point.shape, u.shape, v.shape, w.shape)
-        point, u, v, w = (np.broadcast_to(x, shape) for x in (point / self._r, u, v, w))
-        basis = np.linalg.qr(np.concatenate([point, u, v, w], axis=-1))[0]
-        point, u, v, w = (transposed(basis) @ x for x in (point, u, v, w))
-        x, y, z = (_lift(point, tangent) for tangent in (u, v, w))
-        tensor = _normal_homogeneous_curvature(point, x, y, z)
-        return basis @ (tensor @ point) / self._r**2
+        basis = np.linalg.qr(np.concatenate([w, u, v, z], axis=-1))[0]
+        w, u, v, z = (transposed(basis) @ x for x in (w, u, v, z))
+        lifts = (_lift(w, tangent) for tangent in (u, v, z))
+        return basis @ (_normal_homogeneous_curvature(w, *lifts) @ w)
+
+    def _ricci_constants(self) -> tuple[float, float]:
+        # A quarter of the squared brackets within the tangent space, and all of those out of it.
+        rows, columns = self._shape
+        return (rows - 2) / 2, (columns - 1) / 2 + rows - columns - 1
 
     def _unit_basis(self, point: Array) -> Array:
         basis = stiefel_basis(point)

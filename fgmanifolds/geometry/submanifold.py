@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymanopt.manifolds.manifold import RiemannianSubmanifold
 
-from fgmanifolds.geometry.arrays import Array, RandomState
+from fgmanifolds.geometry.arrays import Array, RandomState, leading
+from fgmanifolds.geometry.checks import CheckedComponent
 from fgmanifolds.geometry.curvature import (
     Curved,
     check_embedded,
@@ -18,12 +20,13 @@ from fgmanifolds.geometry.curvature import (
     second_fundamental_form,
     tangent_basis,
 )
+from fgmanifolds.geometry.verbs import Verbs
 from fgmanifolds.validation import check_number
 
 __all__ = ["ScaledSubmanifold"]
 
 
-class ScaledSubmanifold(Curved, RiemannianSubmanifold):
+class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
     """A Riemannian submanifold of pymanopt, scaled by a radius.
 
     The points are `radius` times those of the given manifold. What pymanopt
@@ -44,7 +47,7 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
         If `radius` is not positive and finite.
     """
 
-    k = 1
+    k = _k = 1
 
     def __init__(self, manifold: RiemannianSubmanifold, radius: ArrayLike = 1.0) -> None:
         check_embedded(manifold)
@@ -53,7 +56,8 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
         self._r = float(radius)  # type: ignore[arg-type]
         scaled = "" if self._r == 1.0 else f", radius={self._r:.4g}"
         super().__init__(f"ScaledSubmanifold({manifold}{scaled})", manifold.dim)
-        self.point_shape = np.shape(self.random_point(0))
+        with _numpy_seeded(0):
+            self.point_shape = np.shape(manifold.random_point())
         # As components have it, for tables.
         self.shape = self.point_shape
 
@@ -79,6 +83,26 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
         """A length of the order of the diameter."""
         return self._r * self.manifold.typical_dist
 
+    def _each(self, function: Callable[..., Any], *values: Any) -> list[Any]:
+        return [function(self, *values)]
+
+    def _pack(self, parts: Sequence[Any], *, tangent: bool = False) -> Any:
+        return parts[0]
+
+    def _call(self, verb: str, homothetic: int, **values: Any) -> Any:
+        """Pymanopt's `verb` for each of a batch; the first `homothetic` arguments are over r."""
+        arrays = self._arrays(**values)
+        lead = arrays[0].shape[: arrays[0].ndim - len(self.point_shape)]
+        rows = [
+            (array / self._r if position < homothetic else array).reshape(-1, *self.point_shape)
+            for position, array in enumerate(arrays)
+        ]
+        results = [getattr(self.manifold, verb)(*row) for row in zip(*rows, strict=True)]
+        if not results:
+            return np.zeros((*lead, *self.point_shape))
+        stacked = np.stack(results).reshape(*lead, *np.shape(results[0]))
+        return stacked if stacked.ndim else stacked.item()
+
     def inner_product(self, point: Array, tangent_vector_a: Array, tangent_vector_b: Array) -> Any:
         """Frobenius inner product, over the axes of a point."""
         axes = tuple(range(-len(self.point_shape), 0))
@@ -90,7 +114,7 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
 
     def projection(self, point: Array, vector: Array) -> Array:
         """Orthogonal projection on the tangent space."""
-        return self.manifold.projection(point / self._r, vector)
+        return self._call("projection", 1, point=point, vector=vector)
 
     to_tangent_space = projection
 
@@ -100,69 +124,100 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
 
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
         """Weingarten map."""
-        return self.manifold.weingarten(point / self._r, tangent_vector, normal_vector) / self._r
+        values = {"tangent_vector": tangent_vector, "normal_vector": normal_vector}
+        return self._call("weingarten", 1, point=point, **values) / self._r
 
     def exp(self, point: Array, tangent_vector: Array) -> Array:
         """Exponential map."""
-        return self._r * self.manifold.exp(point / self._r, tangent_vector / self._r)
+        return self._r * self._call("exp", 2, point=point, tangent_vector=tangent_vector)
 
     def retraction(self, point: Array, tangent_vector: Array) -> Array:
         """Retraction."""
-        return self._r * self.manifold.retraction(point / self._r, tangent_vector / self._r)
+        return self._r * self._call("retraction", 2, point=point, tangent_vector=tangent_vector)
 
-    def log(self, point_a: Array, point_b: Array) -> Array:
-        """Logarithm."""
-        return self._r * self.manifold.log(point_a / self._r, point_b / self._r)
+    def log(self, point_a: Array, point_b: Array, *, certify: bool = True) -> Array:
+        """Logarithm, as pymanopt has it; `certify` changes nothing."""
+        return self._r * self._call("log", 2, point_a=point_a, point_b=point_b)
 
-    def dist(self, point_a: Array, point_b: Array) -> Any:
-        """Geodesic distance."""
-        return self._r * self.manifold.dist(point_a / self._r, point_b / self._r)
+    def dist(self, point_a: Array, point_b: Array, *, certify: bool = True) -> Any:
+        """Geodesic distance, as pymanopt has it; `certify` changes nothing."""
+        return self._r * self._call("dist", 2, point_a=point_a, point_b=point_b)
 
     geodesic_distance = dist
 
-    def pair_mean(self, point_a: Array, point_b: Array) -> Array:
-        """Midpoint of the shortest geodesic."""
-        return self._r * self.manifold.pair_mean(point_a / self._r, point_b / self._r)
-
     def transport(self, point_a: Array, point_b: Array, tangent_vector_a: Array) -> Array:
         """Vector transport."""
-        return self.manifold.transport(point_a / self._r, point_b / self._r, tangent_vector_a)
+        values = {"point_b": point_b, "tangent_vector_a": tangent_vector_a}
+        return self._call("transport", 2, point_a=point_a, **values)
 
-    def random_point(self, rng: RandomState = None) -> Array:
-        """Draw a point as the manifold does; `rng` is a generator or a seed."""
+    def random_point(self, rng: RandomState = None, n: int | tuple[int, ...] = ()) -> Array:
+        """Draw points as the manifold does; `rng` is a generator or a seed, `n` leading axes."""
+        axes = leading(n)
         with _numpy_seeded(rng):
-            return self._r * self.manifold.random_point()
+            draws = [self._r * self.manifold.random_point() for _ in range(math.prod(axes))]
+        shape = np.shape(draws[0]) if draws else self.point_shape
+        return np.reshape(draws, (*axes, *shape))
 
-    def random_tangent_vector(self, point: Array, rng: RandomState = None) -> Array:
-        """Draw a tangent vector of norm 1 as the manifold does."""
+    def random_tangent_vector(
+        self, point: Array, rng: RandomState = None, n: int | tuple[int, ...] = ()
+    ) -> Array:
+        """Draw tangent vectors of norm 1 as the manifold does, `n` for each point."""
+        (point,) = self._arrays(point=point)
+        points = np.broadcast_to(point, (*leading(n), *point.shape)) / self._r
         with _numpy_seeded(rng):
-            return self.manifold.random_tangent_vector(point / self._r)
+            draws = [
+                self.manifold.random_tangent_vector(w)
+                for w in points.reshape(-1, *self.point_shape)
+            ]
+        return np.reshape(draws, points.shape)
 
     def zero_vector(self, point: Array) -> Array:
         """Origin of the tangent space."""
-        return self.manifold.zero_vector(point / self._r)
+        return np.zeros_like(point)
 
     def riemann_tensor(self, point: Array, u: Array, v: Array, w: Array) -> Array:
         """Riemann tensor by the Gauss equation, from the Weingarten map."""
-        shape = np.broadcast_shapes(np.shape(u), np.shape(v), np.shape(w), self.point_shape)
-        stacks = [np.broadcast_to(x, shape).reshape(-1, *self.point_shape) for x in (u, v, w)]
-        rows = [gauss_tensor(self, point, *row) for row in zip(*stacks, strict=True)]
-        return np.reshape(rows, shape)
+        x, u, v, w = self._arrays(point=point, u=u, v=v, w=w)
+        stacks = [a.reshape(-1, *self.point_shape) for a in (x, u, v, w)]
+        rows = [gauss_tensor(self, *row) for row in zip(*stacks, strict=True)]
+        return np.reshape(rows, u.shape)
 
-    def _subtract(self, v: Array, share: Array, u: Array) -> Array:
-        return v - np.reshape(share, (*np.shape(share), *(1,) * len(self.point_shape))) * u
+    def ricci_curvature(self, point: Array, u: Array, v: Array) -> Any:
+        """Ricci curvature, a trace over a basis; for one point."""
+        self._check_tangents(point, u=u, v=v)
+        frames = self.tangent_frames(point)
+        return float(np.sum(self.curvature_form(point, frames, u, v, frames)))
+
+    def scalar_curvature(self, point: Array) -> float:
+        """Scalar curvature, a trace over a basis; for one point."""
+        frames = self.tangent_frames(point)
+        rows = [self.curvature_form(point, frames, e, e, frames) for e in frames]
+        return float(np.sum(rows))
 
     def tangent_frames(self, point: Array) -> Array:
         """Orthonormal basis of the tangent space."""
         return tangent_basis(self.manifold, point / self._r)
+
+    def coordinates(self, point: Array, vector: Array) -> Array:
+        """Coordinates in the basis :meth:`tangent_frames`, shape (..., dim); for one point."""
+        return np.stack([self.inner_product(point, e, vector) for e in self.tangent_frames(point)])
+
+    def vector(self, point: Array, coordinates: ArrayLike) -> Array:
+        """Tangent vector of the `coordinates` that :meth:`coordinates` gives."""
+        return np.tensordot(np.asarray(coordinates), self.tangent_frames(point), axes=(-1, 0))
 
     def _unknown(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"{what} of {self} is not known: pymanopt does not give it.")
 
     @property
     def sectional_curvature_bounds(self) -> tuple[float, float]:
-        """Not known for manifolds of pymanopt."""
-        raise self._unknown("the range of the sectional curvature")
+        """Range of the sectional curvature, where it is known; else ``NotImplementedError``."""
+        from fgmanifolds.geometry.known_bounds import known_curvature_bounds
+
+        bounds = known_curvature_bounds(self.manifold)
+        if bounds is None:
+            raise self._unknown("the range of the sectional curvature")
+        return bounds[0] / self._r**2, bounds[1] / self._r**2
 
     @property
     def injectivity_radius(self) -> float:
@@ -181,24 +236,20 @@ class ScaledSubmanifold(Curved, RiemannianSubmanifold):
         """Not known for manifolds of pymanopt."""
         raise self._unknown("the parallel transport")
 
+    def inverse_retraction(self, point_a: Array, point_b: Array) -> Array:
+        """Not known for manifolds of pymanopt."""
+        raise self._unknown("the inverse retraction")
+
+    def log_certified(self, point_a: Array, point_b: Array) -> tuple[Array, Any]:
+        """Not known for manifolds of pymanopt."""
+        raise self._unknown("whether the logarithm is the shortest one")
+
     def check_point(self, point: Array, tol: float = 1e-8) -> None:
         """Raise ``ValueError`` unless `point` has the right shape and is finite.
 
         Whether it lies on the manifold cannot be checked: pymanopt has no test for it.
         """
-        if np.shape(point) != self.point_shape or not np.all(np.isfinite(point)):
-            raise ValueError(f"point of {self} must be finite and of shape {self.point_shape}.")
-
-    def check_tangent(self, point: Array, vector: Array, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` with the measured deviation unless `vector` is tangent."""
-        self.check_point(point)
-        size = float(np.linalg.norm(vector))
-        normal = float(np.linalg.norm(vector - self.projection(point, vector)))
-        if normal > tol * size:
-            raise ValueError(
-                f"vector is not tangent to {self}: its normal part is {normal / size:.3g} "
-                f"of its norm, tol={tol:g}."
-            )
+        self._check_point_shape("point", point)
 
 
 @contextmanager

@@ -11,9 +11,14 @@ from pymanopt.manifolds import Product
 from pymanopt.manifolds.manifold import Manifold
 
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.steps import StepRule
+from fgmanifolds.geometry.known_bounds import FLAT, is_flat_space
+from fgmanifolds.geometry.known_bounds import known_curvature_bounds as _bounds
+from fgmanifolds.steps import StepRule, as_rule
 
 __all__ = ["PointGeometry", "Poms"]
+
+#: Rules that do not ask for curvature.
+FREE = (None, "relative")
 
 
 class Poms:
@@ -27,6 +32,13 @@ class Poms:
     rule : StepRule
     curvature_bounds : (float, float), optional
         Range of the sectional curvature, for manifolds that do not tell it.
+    fall_back : bool
+        Whether to go without a rule where the curvature is not known, with a :attr:`note`.
+
+    Raises
+    ------
+    ValueError
+        If the curvature is not known, and is needed.
     """
 
     def __init__(
@@ -35,36 +47,41 @@ class Poms:
         groups: Sequence[Sequence[int]] | None,
         rule: StepRule,
         curvature_bounds: tuple[float, float] | None,
+        *,
+        fall_back: bool = False,
     ) -> None:
-        self.manifold, self.rule = manifold, rule
+        self.manifold, self.rule, self.note = manifold, rule, ""
         self.parts = list(manifold.manifolds) if isinstance(manifold, Product) else [manifold]
         self.groups = _checked_groups(groups, len(self.parts))
-        if rule.name is not None:
-            bounds = [self._bounds(group, curvature_bounds) for group in self.groups]
-            self.low, self.high = (
-                np.array(ends, dtype=float) for ends in zip(*bounds, strict=True)
+        if rule.name in FREE:
+            return
+        unknown = [] if curvature_bounds else [p for p in self.parts if _bounds(p) is None]
+        if unknown and not fall_back:
+            raise ValueError(
+                f"{unknown[0]} does not tell its sectional curvature, which rule={rule.name!r} "
+                "needs: give curvature_bounds=(low, high), or rule=None."
             )
+        if unknown:
+            self.rule = as_rule(None)
+            self.note = (
+                f"rule=None was taken: the sectional curvature of {unknown[0]} is not known; "
+                "with curvature_bounds=(low, high) steps are bounded."
+            )
+            return
+        bounds = [self._group_bounds(group, curvature_bounds) for group in self.groups]
+        self.low, self.high = (np.array(ends, dtype=float) for ends in zip(*bounds, strict=True))
 
     def _split(self, vector: Any) -> Sequence[Any]:
         return vector if isinstance(self.manifold, Product) else [vector]
 
-    def _bounds(
+    def _group_bounds(
         self, group: Sequence[int], given: tuple[float, float] | None
     ) -> tuple[float, float]:
         if given is not None:
             return given
-        ranges, movable = [], 0
-        for position in group:
-            part = self.parts[position]
-            bounds = getattr(part, "sectional_curvature_bounds", None)
-            if bounds is None:
-                raise ValueError(
-                    f"{part} does not tell its sectional curvature, which rule={self.rule.name!r} "
-                    "needs: give curvature_bounds=(low, high), or rule=None."
-                )
-            ranges.append(bounds)
-            movable += part.dim > 0
-        ranges += [(0.0, 0.0)] if movable != 1 else []
+        ranges = [found for i in group if (found := _bounds(self.parts[i])) is not None]
+        movable = sum(self.parts[i].dim > 0 for i in group)
+        ranges += [FLAT] if movable != 1 else []
         return min(low for low, _ in ranges), max(high for _, high in ranges)
 
     def norms(self, point: Any, gradient: Any) -> Array:
@@ -92,9 +109,7 @@ class Poms:
 
     def _group_norms(self, point: Any, *, curved: bool) -> Array:
         squares = [
-            0.0
-            if curved and np.isinf(getattr(part, "injectivity_radius", 0.0))
-            else np.vdot(w, w).real
+            0.0 if curved and is_flat_space(part) else np.vdot(w, w).real
             for part, w in zip(self.parts, self._split(point), strict=True)
         ]
         return np.sqrt([sum(squares[i] for i in group) for group in self.groups])

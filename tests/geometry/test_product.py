@@ -188,3 +188,28 @@ def test_html_shows_each_component():
     page = MIXED._repr_html_()
     assert page.count("<tr>") == 6
     assert "1 to 4" in page
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: ScaledProductManifold(Sphere(3, 1), Sphere(3, 2)),
+            r"ScaledProductManifold\(\[Sphere\(3, 1\), Sphere\(3, 2\)\]\)",
+        ),
+        (lambda: ScaledProductManifold(Sphere(3, 1)), r"is one manifold.*\[Sphere\(3, 1\)\]"),
+        (lambda: ScaledProductManifold(7), r"components=7 must be a sequence"),
+        (
+            lambda: ScaledProductManifold([Sphere(3, 1), Sphere(3, 2)], scales=2.0),
+            r"scales=2.0 must be a sequence of 2 radii.*scales=\[2.0\] \* 2",
+        ),
+        (
+            lambda: ScaledProductManifold([Sphere(3, 1), Sphere(3, 2)], scales=[1, -1]),
+            r"scales\[1\] of Sphere\(3, 2\): radius=-1 must be positive",
+        ),
+        (lambda: ScaledProductManifold([Sphere(3, 1)]) ** 0, "n=0 must be an integer of at least"),
+    ],
+)
+def test_what_is_no_product_says_how_it_is_made(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()

@@ -55,7 +55,7 @@ def test_a_scaled_submanifold_is_our_component(theirs, ours):
     scaled.check_tangent(point, u)
     with pytest.raises(ValueError, match="not tangent"):
         scaled.check_tangent(point, point)
-    with pytest.raises(ValueError, match="must be finite and of shape"):
+    with pytest.raises(ValueError, match=r"needs \(|not finite"):
         scaled.check_point(point.T)
     assert scaled.with_radius(1.0).radius == 1.0
     assert "radius=2.5" in repr(scaled)
@@ -74,9 +74,9 @@ def test_random_points_take_seeds_and_leave_the_global_generator_alone():
 
 def test_what_pymanopt_does_not_know_is_an_error():
     product = ScaledProductManifold([pymanopt.manifolds.Sphere(3), Sphere(3, 1)], scales=[2, 1])
-    for name in ("sectional_curvature_bounds", "injectivity_radius"):
-        with pytest.raises(NotImplementedError, match="is not known: pymanopt does not give it"):
-            getattr(product, name)
+    assert product.sectional_curvature_bounds == (0.0, 1.0)
+    with pytest.raises(NotImplementedError, match="is not known: pymanopt does not give it"):
+        _ = product.injectivity_radius
     assert "ScaledSubmanifold" in product._repr_html_()
 
 
