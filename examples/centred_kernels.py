@@ -54,7 +54,7 @@ class CentredOps(ManifoldOps):
     nearest = normalise
 
 
-def main() -> None:
+def main() -> float:
     """Train on centred spheres and Stiefel manifolds."""
     from torch import nn
 
@@ -74,6 +74,7 @@ def main() -> None:
         optimizer.step()
         if step % 25 == 0:
             print(f"step {step}: loss {loss.item():.3f}, residual {adapter.residual():.1e}")
+    return float(loss.detach())
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ class Part(abc.ABC):
     def _bounded(self, move: Tensor, curved: Tensor | bool) -> tuple[Tensor, Tensor]:
         """Moves of curved components up to a length of LONGEST radii, and the lengths."""
         turn = planes.turns(move, self.radius, self._squares)
-        if curved is False:
+        near = turn.device.type == "cpu" and bool(turn.max() <= planes.LONGEST)
+        if curved is False or near:
             return move, turn
         far = (planes.LONGEST / turn).clamp_(max=1)
         return move * (far if curved is True else torch.where(curved, far, 1.0)), turn

@@ -496,7 +496,8 @@ class POMOptimizer(StateMixin, Optimizer):
         if known:
             for i in known:
                 # The weights may have been cast to another type.
-                states[i]["mean_square"] = states[i]["mean_square"].to(norm)
+                if states[i]["mean_square"].dtype != norm.dtype:
+                    states[i]["mean_square"] = states[i]["mean_square"].to(norm)
             running = [states[i]["mean_square"] for i in known]
             torch._foreach_lerp_(running, [squares[i] for i in known], 1 - NORM_MOMENTUM)
         for state, own in zip(states, squares, strict=True):

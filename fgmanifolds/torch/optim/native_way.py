@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fgmanifolds.steps import StepRule
-from fgmanifolds.steps.norms import chosen_denominator, larger_where_curved
+from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import NativeTable, can_hold, can_take
@@ -87,7 +87,7 @@ class NativeWay:
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
         self._key: tuple[int, int] | None = None
-        self._momenta: dict[str, tuple[int, int, Tensor]] = {}
+        self._momenta, self._noted = torch.empty(0), dict[str, tuple[int, int]]()
         self._squares: Tensor | None = None
         self._renew()
 
@@ -95,13 +95,14 @@ class NativeWay:
         key = (self._adapter.version, torch.get_num_threads())
         if key == self._key:
             return
-        self._key, self._momenta = key, {}
+        self._key, self._noted = key, {}
         layers = [
             layer
             for layer in self._adapter.layers.values()
             if can_hold(layer) and layer.weight.dtype == torch.float32 and layer.weight.is_cpu
         ]
         self.table = NativeTable(layers) if layers else None
+        self._momenta = torch.zeros(0 if self.table is None else self.table.n_poms)
         self._position = {layer.name: i for i, layer in enumerate(layers)}
         sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
         self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
@@ -203,17 +204,22 @@ class NativeWay:
     ) -> Tensor | None:
         """Denominators that need no look at the present norms; None if some do."""
         assert self.table is not None
-        own = self._own(layers)
-        if rule.of_direction or bool(past[own].isnan().any()):
+        if rule.of_direction:
             return None
-        g: Tensor = rule(past.nan_to_num(0.0) ** 0.5, geometry)
+        whole = len(layers) == len(self.table.layers)
+        own = slice(None) if whole else self._own(layers)
+        # Comparisons with nan, where there is no past, are false.
+        if not bool((past[own] >= 0).all()):
+            return None
+        g: Tensor = rule((past if whole else past.nan_to_num(0.0)).sqrt(), geometry)
         if not rule.bounded:
             return g
         bound = self._bound(layers, buffers, fresh, group)
         if bound is None:
             return None
-        longer = larger_where_curved(g, SLACK * scale * bound, geometry) > g
-        return None if bool(longer[own].any()) else g
+        curved = (self.table.c_hat + self.table.kappa) > 0
+        fits = (bound[own] * (SLACK * scale) <= g[own]) | ~curved[own]
+        return g if bool(fits.all()) else None
 
     def _own(self, layers: Sequence[POMLayer]) -> Tensor:
         """Mask of the POMs of some layers."""
@@ -230,27 +236,17 @@ class NativeWay:
         group: dict[str, Any],
     ) -> Tensor | None:
         """Upper bounds of the norms of the present directions; None if there are none."""
-        assert self.table is not None
-        if self._squares is None or group["weight_decay"] != 0:
+        if self._squares is None or group["weight_decay"] != 0 or any(fresh):
             return None
         gradient = self._squares.sqrt()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         if momentum == 0:
             return gradient
-        before = torch.zeros(self.table.n_poms, dtype=torch.float64)
-        share = torch.full_like(before, 1 - dampening)
-        for layer, buffer, is_fresh in zip(layers, buffers, fresh, strict=True):
-            start = self.table.offsets[self._position[layer.name]]
-            poms = slice(start, start + layer.view.n_poms)
-            if is_fresh:
-                share[poms] = 1.0
-                continue
-            known = self._momenta.get(layer.name)
+        for layer, buffer in zip(layers, buffers, strict=True):
             assert buffer is not None
-            if known is None or known[:2] != (buffer.data_ptr(), buffer._version):
+            if self._noted.get(layer.name) != (buffer.data_ptr(), buffer._version):
                 return None
-            before[poms] = known[2]
-        return momentum * before + share * gradient
+        return momentum * self._momenta + (1 - dampening) * gradient
 
     def _note_momenta(
         self,
@@ -263,10 +259,12 @@ class NativeWay:
         assert self.table is not None
         if group["momentum"] == 0 or group["nesterov"]:
             for layer in layers:
-                self._momenta.pop(layer.name, None)
+                self._noted.pop(layer.name, None)
             return
+        if len(layers) == len(self.table.layers):
+            self._momenta = whole
+        else:
+            self._momenta = torch.where(self._own(layers), whole, self._momenta)
         for layer, buffer in zip(layers, buffers, strict=True):
             assert buffer is not None
-            start = self.table.offsets[self._position[layer.name]]
-            own = whole[start : start + layer.view.n_poms]
-            self._momenta[layer.name] = (buffer.data_ptr(), buffer._version, own)
+            self._noted[layer.name] = (buffer.data_ptr(), buffer._version)

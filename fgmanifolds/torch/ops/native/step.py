@@ -114,6 +114,7 @@ class NativeTable(Bounds):
         self._libraries = [load(*_code(layer)) for layer in layers]
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
+        self._arrays: dict[tuple[int, ...], ctypes.Array[_Layer]] = {}
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
 
     def _calls(self, positions: Sequence[int]) -> list[tuple[ctypes.CDLL, list[int]]]:
@@ -123,6 +124,14 @@ class NativeTable(Bounds):
             by_library.setdefault(id(library), (library, []))[1].append(i)
         return list(by_library.values())
 
+    def _array(self, members: list[int]) -> ctypes.Array[_Layer]:
+        """Rows of some layers, kept from call to call; addresses are set anew by each."""
+        key = tuple(members)
+        if key not in self._arrays:
+            self._arrays.clear()
+            self._arrays[key] = (_Layer * len(members))(*(self._rows[i].fixed() for i in members))
+        return self._arrays[key]
+
     def gradient_squares(self, positions: Sequence[int]) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
 
@@ -130,7 +139,9 @@ class NativeTable(Bounds):
         """
         self._single.zero_()
         for library, members in self._calls(positions):
-            rows = (_Layer * len(members))(*(self._rows[i].row() for i in members))
+            rows = self._array(members)
+            for row, i in zip(rows, members, strict=True):
+                self._rows[i].point(row, None, fresh=False)
             library.fgsgd_squares(
                 ctypes.addressof(rows),
                 len(members),
@@ -183,13 +194,10 @@ class NativeTable(Bounds):
         self._sums.zero_()
         place = {position: i for i, position in enumerate(positions)}
         for library, members in self._calls(positions):
-            own = [place[i] for i in members]
-            rows = (_Layer * len(members))(
-                *(
-                    self._rows[i].row(buffers[j], fresh[j])
-                    for i, j in zip(members, own, strict=True)
-                )
-            )
+            rows = self._array(members)
+            for row, i in zip(rows, members, strict=True):
+                j = place[i]
+                self._rows[i].point(row, buffers[j], fresh=fresh[j])
             library.fgsgd_step(
                 ctypes.addressof(rows),
                 len(members),
@@ -223,24 +231,23 @@ class _Row:
         self._kind = kinds[layer.view.manifold.long()].contiguous()
         self._radius = layer.radius.float().contiguous()
         self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
-        stiefel = bool((self._kind == KINDS.index("stiefel")).any())
-        self._fixed: dict[str, Any] = {
-            "kind": self._kind.data_ptr(),
-            "radius": self._radius.data_ptr(),
-            "pom": self._pom.data_ptr(),
-            "kernels": len(self._pom),
-            "mixed": stiefel,
-        }
+        self._mixed = bool((self._kind == KINDS.index("stiefel")).any())
 
-    def row(self, buffer: Tensor | None = None, fresh: bool = False) -> _Layer:
-        """Addresses of the present tensors."""
+    def fixed(self) -> _Layer:
+        """What stays the same from step to step."""
+        return _Layer(
+            kind=self._kind.data_ptr(),
+            radius=self._radius.data_ptr(),
+            pom=self._pom.data_ptr(),
+            kernels=len(self._pom),
+            mixed=self._mixed,
+        )
+
+    def point(self, row: _Layer, buffer: Tensor | None, *, fresh: bool) -> None:
+        """Set the addresses of the present tensors."""
         weight = self._layer.weight
         assert weight.grad is not None
-        return _Layer(
-            weight=weight.data_ptr(),
-            gradient=weight.grad.data_ptr(),
-            buffer=None if buffer is None else buffer.data_ptr(),
-            fresh=fresh,
-            inputs=weight.shape[1] if _is_channels_last(weight) else 0,
-            **self._fixed,
-        )
+        row.weight, row.gradient = weight.data_ptr(), weight.grad.data_ptr()
+        row.buffer = None if buffer is None else buffer.data_ptr()
+        row.fresh = fresh
+        row.inputs = weight.shape[1] if _is_channels_last(weight) else 0
