@@ -232,3 +232,167 @@ def test_long_steps_stay_on_the_manifold(length):
     gradients = gradients_of(net, 1, 0, scale=length * radius)
     adapter, _ = steps(net, gradients, True, "layer", ("stiefel",), lr=1.0, rule=None)
     assert max(adapter.layers["0"].residuals().values()) < 1e-6
+
+
+# What must never be given to C++ ----------------------------------------------------------------
+
+
+def test_tensors_of_another_size_never_reach_it():
+    """A momentum cut to its first output, and a weight replaced by a smaller one."""
+    net = layer((3, 3), 8, 8)
+    adapter, optimizer = steps(net, gradients_of(net, 1, 0), True, lr=0.1, momentum=0.9)
+    weight, taken = net[0].weight, adapter.layers["0"]
+    buffer = optimizer.state[weight]["momentum_buffer"]
+    assert can_take(taken, buffer)
+    assert not can_take(taken, buffer[:1])
+    assert not can_take(taken, torch.empty_strided((8, 4, 3, 3), weight.stride()))
+    assert not can_take(taken, torch.empty(weight.shape, device="meta"))
+    assert not can_take(taken, buffer.double())
+    assert not can_take(taken, buffer.as_subclass(type("Sub", (torch.Tensor,), {})))
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"][0]["momentum_buffer"] = buffer[:1].clone()
+    with pytest.raises(ValueError, match=r"momentum_buffer of layer '0' has shape \(1, 8, 3, 3\)"):
+        optimizer.load_state_dict(state)
+    weight.data = weight.data[:1].clone()
+    weight.grad = torch.zeros_like(weight)
+    with pytest.raises(ValueError, match=r"has shape \(1, 8, 3, 3\); it had \(8, 8, 3, 3\)"):
+        optimizer.step()
+
+
+def test_it_stabilizes():
+    net = layer((3, 3), 8, 8)
+    adapter = POMAdapter(net, "pi", CURVED).initialize_()
+    optimizer = FGSGD(adapter, lr=1e-9, native=True, stabilize_every=2, check_every=0, rule=None)
+    for step in range(2):
+        net[0].weight.grad = torch.zeros_like(net[0].weight)
+        optimizer.step()
+        if step == 0:
+            with torch.no_grad():
+                net[0].weight.mul_(1 + 1e-3)
+    assert adapter.residual() < 1e-7
+
+
+def test_some_layers_without_gradients():
+    """Stochastic depth: closed layers stay, the others step as by themselves."""
+    torch.manual_seed(0)
+    nets = [nn.ModuleList([nn.Conv2d(6, 6, 3, bias=False) for _ in range(4)]) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    optimizers = [
+        FGSGD(POMAdapter(net, "pi").initialize_(), lr=0.1, momentum=0.9, native=native)
+        for net, native in zip(nets, (True, False), strict=True)
+    ]
+    generator = torch.Generator().manual_seed(1)
+    for step in range(6):
+        for i in range(4):
+            grad = 0.3 * torch.randn(6, 6, 3, 3, generator=generator)
+            for net in nets:
+                net[i].weight.grad = grad.clone() if (step + i) % 3 else None
+        before = nets[0][step % 3].weight.detach().clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        closed = [i for i in range(4) if not (step + i) % 3]
+        assert all(nets[0][i].weight.grad is None for i in closed)
+        assert before.shape == (6, 6, 3, 3)
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build.load.cache_clear()
+    yield tmp_path / "fgmanifolds"
+    build.load.cache_clear()
+
+
+def compiled(cache):
+    build.load.cache_clear()
+    build.load(2, 2, False)
+    (path,) = cache.glob("*.so")
+    return path, path.stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a library", None])
+def test_damaged_libraries_are_built_anew(cache, damage):
+    path, _ = compiled(cache)
+    whole = path.read_bytes()
+    # Not in place: this process has loaded it.
+    path.unlink()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    again, _ = compiled(cache)
+    assert again.read_bytes() != damage
+    build.load(2, 2, False).fgsgd_interface()
+
+
+def test_libraries_that_others_could_write_are_built_anew(cache):
+    path, before = compiled(cache)
+    path.chmod(0o777)
+    _, after = compiled(cache)
+    assert after > before
+    assert not path.stat().st_mode & 0o022
+
+
+def test_a_folder_that_others_could_write_is_not_used(cache):
+    cache.mkdir()
+    cache.chmod(0o777)
+    build.load.cache_clear()
+    build.load(2, 2, False)
+    assert not list(cache.iterdir())
+
+
+def test_a_library_without_the_functions_is_built_anew(cache, tmp_path):
+    path, _ = compiled(cache)
+    source = tmp_path / "empty.cpp"
+    source.write_text('extern "C" int nothing() { return 0; }')
+    path.unlink()
+    subprocess.run(["c++", "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+    path.chmod(0o700)
+    path.with_suffix(".sha256").write_text(build._digest(path))
+    build.load.cache_clear()
+    code = (
+        "from fgmanifolds.torch.ops.native import load;"
+        "assert load(2, 2, False).fgsgd_interface() > 0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("compiler", ["c++ -O2", "env c++"])
+def test_compilers_with_arguments(cache, monkeypatch, compiler):
+    monkeypatch.setenv("CXX", compiler)
+    assert available()
+    build.load.cache_clear()
+    build.load(2, 2, False)
+    assert len(list(cache.glob("*.so"))) == 1
+
+
+def test_what_a_killed_process_left_is_cleared(cache):
+    cache.mkdir(mode=0o700)
+    (cache / "build-999999999-abc").mkdir()
+    compiled(cache)
+    assert {path.suffix for path in cache.iterdir()} == {".so", ".sha256"}
+
+
+def test_a_killed_compiler_is_told_and_training_goes_on(cache, monkeypatch):
+    monkeypatch.setenv("CXX", "sh -c 'kill -9 $$'")
+    net = layer((3, 3))
+    adapter = POMAdapter(net).initialize_()
+    with pytest.warns(RuntimeWarning, match="goes through torch, since the C"):
+        optimizer = FGSGD(adapter, lr=0.1)
+    net[0].weight.grad = torch.ones_like(net[0].weight)
+    optimizer.step()
+    assert not optimizer.native
+    assert not list(cache.iterdir())
+
+
+def test_the_switch(monkeypatch):
+    monkeypatch.setenv("FGMANIFOLDS_NATIVE", "0")
+    assert not FGSGD(POMAdapter(layer((3, 3))), lr=0.1).native
+
+
+def test_without_a_home(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(build.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    build.load.cache_clear()
+    assert build.load(2, 2, False).fgsgd_interface() > 0
+    build.load.cache_clear()

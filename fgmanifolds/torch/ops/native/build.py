@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import atexit
 import ctypes
 import functools
@@ -147,8 +148,13 @@ def _opened(path: Path) -> ctypes.CDLL | None:
         if not (_is_ours(path) and _is_ours(note) and note.read_text() == _digest(path)):
             return None
         library = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    try:
         declare(library)
-    except (OSError, AttributeError, ValueError):
+    except (AttributeError, ValueError):
+        # Or the library that is built in its place would be taken for it.
+        getattr(_ctypes, "dlclose", int)(library._handle)
         return None
     return library
 
