@@ -4,12 +4,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 
-.PHONY: help train test lint format docs bench clean
+.PHONY: help train test test-slow lint format docs bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make train   train SGD and FG-SGD on real digits, write runs/digits/report.html"
-	@echo "make test    run all tests"
+	@echo "make test    run the tests"
+	@echo "make test-slow  run the tests that take long"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make bench   measure speed"
@@ -33,7 +34,10 @@ train: .venv/core
 	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/dev
 	$(BIN)/python -m ruff check .
