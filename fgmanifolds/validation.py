@@ -47,14 +47,18 @@ def check_number(
 
     With `open_low` the lower end is excluded.
     """
-    bracket = "(" if open_low else "["
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{argument}={value!r} is not a number.") from None
     inside = number > low if open_low else number >= low
     if not (math.isfinite(number) and inside and number <= high):
-        raise ValueError(f"{argument}={value!r} must be finite and in {bracket}{low:g}, {high:g}].")
+        raise ValueError(f"{argument}={value!r} must be {_range(low, high, open_low)}.")
+
+
+def _range(low: float, high: float, open_low: bool) -> str:
+    left, right = "(" if open_low or math.isinf(low) else "[", ")" if math.isinf(high) else "]"
+    return f"finite and in {left}{low:g}, {high:g}{right}"
 
 
 def check_bool(argument: str, value: object) -> None:

@@ -249,6 +249,15 @@ class Curved(abc.ABC):
         form = self.curvature_form(point, u, orthogonal, orthogonal, u)
         return _quotient(form, inner(u, u), inner(v, v), inner(orthogonal, orthogonal))
 
+    def curvature_derivative(self, point: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        """Covariant derivative ``(D_a R)(b, c) d`` of the curvature, a tangent vector.
+
+        By central differences of sixth order along the geodesic of `a`, with everything carried
+        there and back by parallel transport: exact to about 1e-9 of its size. It is zero on
+        symmetric spaces.
+        """
+        return curvature_derivative(self, point, a, b, c, d)
+
     @abc.abstractmethod
     def ricci_curvature(self, point: Any, u: Any, v: Any) -> Any:
         """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``, one for each point."""
@@ -256,3 +265,29 @@ class Curved(abc.ABC):
     @abc.abstractmethod
     def scalar_curvature(self, point: Any) -> Any:
         """Scalar curvature, the trace of the Ricci curvature, one for each point."""
+
+
+#: Weights of a first derivative by central differences of sixth order, at 1, 2 and 3 steps.
+CENTRAL = (0.75, -0.15, 1 / 60)
+
+
+def curvature_derivative(manifold: Any, point: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """See :meth:`Curved.curvature_derivative`."""
+    size = np.asarray(manifold.norm(point, a))
+    step = 0.02 * float(np.min(manifold.radii))
+    unit = manifold._scaled(a, np.divide(step, size, where=size > 0, out=np.zeros(size.shape)))
+    total = manifold._scaled(d, np.zeros(size.shape))
+    for n, weight in enumerate(CENTRAL, start=1):
+        for side in (n, -n):
+            moved = _carried_tensor(manifold, point, manifold._scaled(unit, float(side)), b, c, d)
+            total = manifold._subtract(total, np.asarray(-weight * np.sign(side)), moved)
+    return manifold._scaled(total, size / step)
+
+
+def _carried_tensor(manifold: Any, point: Any, move: Any, b: Any, c: Any, d: Any) -> Any:
+    """``R(b, c) d`` of vectors carried along `move`, carried back."""
+    there = manifold.exp(point, move)
+    vectors = (manifold.parallel_transport(point, move, x) for x in (b, c, d))
+    tensor = manifold.riemann_tensor(there, *vectors)
+    back = manifold._scaled(manifold.parallel_transport(point, move, move), -1.0)
+    return manifold.parallel_transport(there, back, tensor)
