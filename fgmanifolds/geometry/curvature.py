@@ -171,6 +171,8 @@ def scalar_curvature(manifold: Manifold, point: Any) -> float:
 
 def _share(uu: Any, uv: Any) -> Array:
     """Coefficient c that makes v - c u orthogonal to u."""
+    if np.ndim(uu) == 0 and uu > 0:
+        return np.asarray(uv / uu)
     return np.divide(uv, uu, out=np.zeros(np.shape(uv)), where=np.asarray(uu) > 0)
 
 
@@ -183,6 +185,8 @@ def _quotient(form: Any, uu: Any, vv: Any, rest: Any) -> Any:
             RuntimeWarning,
             stacklevel=3,
         )
+    elif not flat.ndim:
+        return float(form / (uu * rest))
     curvature = np.full(np.shape(flat), np.nan)
     np.divide(form, np.asarray(uu) * rest, out=curvature, where=~flat)
     return curvature if curvature.ndim else float(curvature)
@@ -245,9 +249,10 @@ class Curved(abc.ABC):
         """
         self._check_tangents(point, u=u, v=v)
         inner = functools.partial(self.inner_product, point)
-        orthogonal = self._subtract(v, _share(inner(u, u), inner(u, v)), u)
+        uu, vv = inner(u, u), inner(v, v)
+        orthogonal = self._subtract(v, _share(uu, inner(u, v)), u)
         form = self.curvature_form(point, u, orthogonal, orthogonal, u)
-        return _quotient(form, inner(u, u), inner(v, v), inner(orthogonal, orthogonal))
+        return _quotient(form, uu, vv, inner(orthogonal, orthogonal))
 
     def curvature_derivative(self, point: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         """Covariant derivative ``(D_a R)(b, c) d`` of the curvature, a tangent vector.
