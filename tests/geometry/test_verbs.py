@@ -2,6 +2,7 @@
 
 import time
 
+import mpmath
 import numpy as np
 import pymanopt.manifolds
 import pytest
@@ -9,6 +10,7 @@ from geomstats.geometry.hyperboloid import Hyperboloid
 from geomstats.geometry.hypersphere import Hypersphere
 from geomstats.learning.frechet_mean import FrechetMean
 from geomstats.learning.geometric_median import GeometricMedian
+from scipy.integrate import solve_ivp
 from scipy.linalg import subspace_angles
 
 from fgmanifolds import (
@@ -313,6 +315,41 @@ def test_hyperbolic_space_is_the_ball_of_pymanopt_and_the_hyperboloid_of_geomsta
     for seed in range(50):
         length = 0.1 * ours.random_tangent_vector(nearest, seed)
         assert np.linalg.norm(matrix - ours.exp(nearest, length)) >= best
+
+
+@pytest.mark.parametrize("radius", [1e-3, 1.0, 1e3])
+def test_grassmann_geodesics_solve_their_equation(radius):
+    """``w'' = -w (w'^T w')`` at unit radius, the horizontal geodesics, by Runge and Kutta."""
+    manifold = Grassmann(5, 2, radius=radius)
+    point = manifold.random_point(0)
+    vector = 0.8 * radius * manifold.random_tangent_vector(point, 1)
+
+    def rate(_, state):
+        w, v = state.reshape(2, 5, 2)
+        return np.concatenate([v.ravel(), (-w @ (v.T @ v)).ravel()])
+
+    state = np.concatenate([point.ravel(), vector.ravel()]) / radius
+    solution = solve_ivp(rate, (0, 1), state, method="DOP853", rtol=1e-13, atol=1e-14)
+    end, velocity = radius * solution.y[:, -1].reshape(2, 5, 2)
+    np.testing.assert_allclose(manifold.exp(point, vector), end, atol=1e-10 * radius)
+    moved = manifold.parallel_transport(point, vector, vector)
+    np.testing.assert_allclose(moved, velocity, atol=1e-10 * radius)
+
+
+@pytest.mark.parametrize("radius", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("length", [1e-9, 1e-3, 1.0, 3.0])
+def test_hyperbolic_distances_to_fifty_digits(radius, length):
+    space = Hyperbolic(3, 1, radius=radius)
+    x = space.random_point(3)
+    y = space.exp(x, length * radius * space.random_tangent_vector(x, 1))
+    with mpmath.workdps(50):
+        a, b = ([mpmath.mpf(float(e)) / mpmath.mpf(radius) for e in z[:, 0]] for z in (x, y))
+        # Both a little off the hyperboloid by rounding: taken back along the time axis.
+        for z in (a, b):
+            z[0] = mpmath.sqrt(1 + z[1] ** 2 + z[2] ** 2)
+        exact = float(radius * mpmath.acosh(a[0] * b[0] - a[1] * b[1] - a[2] * b[2]))
+    size = np.max(np.abs(x)) / radius
+    assert space.dist(x, y) == pytest.approx(exact, rel=1e-10, abs=1e-14 * size**2 * radius)
 
 
 def test_the_curvature_is_parallel_on_symmetric_spaces_and_obeys_bianchi_on_others():
