@@ -101,6 +101,15 @@ def test_means_are_critical_and_weights_count(manifold):
     assert away[0] <= min(away[1:]) + 1e-12
 
 
+def test_a_median_that_is_a_sample_is_found_at_once():
+    """More than half of the weight on one sample: it is the median, and holds itself."""
+    sphere = Sphere(3, 1, radius=2.0)
+    points = spread(sphere, 5)
+    median = sphere.median(points, [1, 1, 5, 1, 1])
+    assert median.iterations == 1
+    np.testing.assert_array_equal(median.point, points[2])
+
+
 def test_means_in_batches():
     sphere = Sphere(3, 1)
     points = np.stack([spread(sphere, 5, seed) for seed in range(4)])
@@ -245,6 +254,14 @@ def test_chains_of_a_thousand_steps(manifold):
     assert manifold.residual(point) < 1e-10
     assert manifold.tangent_residual(point, vector) < 1e-10
     assert abs(manifold.norm(point, vector) / 0.3 - 1) < 1e-10
+
+
+@pytest.mark.parametrize("manifold", ALL, ids=str)
+def test_geodesics_end_on_the_manifold_where_their_start_is_off_by_a_little(manifold):
+    point = manifold.random_point(0)
+    vector = manifold.random_tangent_vector(point, 1)
+    off = manifold._pack(manifold._each(lambda m, w: w * (1 + 1e-9), point))
+    assert manifold.residual(manifold.exp(off, vector)) < 1e-15
 
 
 @pytest.mark.parametrize("manifold", ALL, ids=str)
