@@ -47,14 +47,18 @@ def check_number(
 
     With `open_low` the lower end is excluded.
     """
-    bracket = "(" if open_low else "["
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{argument}={value!r} is not a number.") from None
     inside = number > low if open_low else number >= low
     if not (math.isfinite(number) and inside and number <= high):
-        raise ValueError(f"{argument}={value!r} must be finite and {_range(low, high, bracket)}.")
+        raise ValueError(f"{argument}={value!r} must be {_range(low, high, open_low)}.")
+
+
+def _range(low: float, high: float, open_low: bool) -> str:
+    left, right = "(" if open_low or math.isinf(low) else "[", ")" if math.isinf(high) else "]"
+    return f"finite and in {left}{low:g}, {high:g}{right}"
 
 
 def check_bool(argument: str, value: object) -> None:
@@ -67,9 +71,3 @@ def check_integer(argument: str, value: int, *, low: int) -> None:
     """Raise ``ValueError`` unless `value` is an integer not below `low`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
         raise ValueError(f"{argument}={value!r} must be an integer of at least {low}.")
-
-
-def _range(low: float, high: float, bracket: str) -> str:
-    if high < math.inf:
-        return f"in {bracket}{low:g}, {high:g}]"
-    return f"greater than {low:g}" if bracket == "(" else f"at least {low:g}"

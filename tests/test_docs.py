@@ -41,5 +41,5 @@ def test_snippets_run(page, tmp_path, monkeypatch):
 
 def test_every_component_is_in_the_reference():
     page = (ROOT / "docs/api.md").read_text()
-    for module in ("geometry.base", "geometry.product", "torch.adapter", "torch.optim"):
+    for module in ("geometry.component", "geometry.product", "torch.adapter", "torch.optim"):
         assert f"fgmanifolds.{module}" in page

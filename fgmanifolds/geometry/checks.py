@@ -13,6 +13,8 @@ __all__ = ["CheckedComponent", "Checks", "shaped"]
 
 #: Curvatures refuse vectors whose normal part is larger than this share of them.
 TANGENT = 1e-5
+#: Squared norms below this are near to underflow.
+TINY = 1e-250
 
 
 def shaped(manifold: Any, shape: tuple[int, ...], values: dict[str, Any]) -> list[Array]:
@@ -144,14 +146,25 @@ class CheckedComponent(Checks):
     def tangent_residual(self, point: Array, vector: Array) -> Any:
         """Norm of the normal part over the norm, one for each vector (0 for a zero vector)."""
         point, vector = self._arrays(point=point, vector=vector)
-        axes = tuple(range(-len(self.point_shape), 0))
         normal = vector - self.projection(point, vector)
-        # Divided by the largest entry, so that the squares of tiny vectors do not vanish.
-        scale = np.max(np.abs(vector), axis=axes, keepdims=True)
-        scale = np.where(scale > 0, scale, 1.0)
-        size = np.sqrt(np.sum((vector / scale) ** 2, axis=axes))
-        off = np.sqrt(np.sum((normal / scale) ** 2, axis=axes))
-        return _plain(np.divide(off, size, where=size > 0, out=np.zeros(size.shape)))
+        size, off = _squares(vector, len(self.point_shape)), _squares(normal, len(self.point_shape))
+        if np.any((size < TINY) & np.any(vector != 0)):
+            # The squares of tiny vectors lose their digits: take each at the size of 1.
+            axes = tuple(range(-len(self.point_shape), 0))
+            scale = np.max(np.abs(vector), axis=axes, keepdims=True)
+            scale = np.where(scale > 0, scale, 1.0)
+            size = _squares(vector / scale, len(axes))
+            off = _squares(normal / scale, len(axes))
+        share = np.divide(off, size, where=size > 0, out=np.zeros(size.shape))
+        return _plain(np.sqrt(share))
+
+    def _check_tangents(self, point: Any, **vectors: Any) -> None:
+        n = len(self.point_shape)
+        for name, vector in vectors.items():
+            w, u = self._arrays(**{"point": point, name: vector})
+            normal = u - self.projection(w, u)
+            if np.any(_squares(normal, n) > TANGENT**2 * _squares(u, n)):
+                super()._check_tangents(w, **{name: u})
 
     def check_point(self, point: Array, tol: float = 1e-8) -> None:
         """Raise ``ValueError`` with the measured deviation unless `point` is on the manifold.
@@ -191,6 +204,12 @@ class CheckedComponent(Checks):
         (array,) = self._arrays(**{argument: value})
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{argument} on {self} has entries that are not finite.")
+
+
+def _squares(vector: Array, n: int) -> Array:
+    """Squared Frobenius norm over the last n axes."""
+    flat = vector.reshape(*vector.shape[: vector.ndim - n], -1)
+    return np.asarray(np.einsum("...i,...i->...", flat, flat))
 
 
 def _plain(value: Any) -> Any:

@@ -212,7 +212,7 @@ def _flattened(components: Any) -> list[Manifold]:
             f"components={components!r} is one manifold; a sequence of them is needed: "
             f"ScaledProductManifold([{components!r}])."
         )
-    if not hasattr(components, "__iter__"):
+    if not (hasattr(components, "__iter__") or isinstance(components, Product)):
         raise TypeError(f"components={components!r} must be a sequence of manifolds.")
     flat: list[Manifold] = []
     parts = components.manifolds if isinstance(components, Product) else components

@@ -174,6 +174,10 @@ class ScaledProductManifold(Factors):
         parts = self._named("weingarten", point, tangent_vector, normal_vector)
         return self._pack(parts, tangent=True)
 
+    def curvature_derivative(self, point: Point, a: Point, b: Point, c: Point, d: Point) -> Any:
+        """Covariant derivative ``(D_a R)(b, c) d``: that of each component."""
+        return self._pack(self._named("curvature_derivative", point, a, b, c, d), tangent=True)
+
     def ricci_curvature(self, point: Point, u: Point, v: Point) -> Any:
         """Ricci curvature ``Ric(u, v)``: the sum of the components'."""
         self._check_tangents(point, u=u, v=v)

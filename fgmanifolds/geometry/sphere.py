@@ -46,6 +46,9 @@ class Sphere(Component):
         pieces = self._unit_dim() == 0
         return spherical.distance(point_a, point_b, matrix_norm, pieces=pieces)[..., 0, 0]
 
+    def _riemann(self, w: Array, u: Array, v: Array, z: Array) -> Array:
+        return u * inner(v, z)[..., None, None] - v * inner(u, z)[..., None, None]
+
     def _ricci(self, w: Array, u: Array, v: Array) -> Array:
         return (self._unit_dim() - 1) * inner(u, v)
 

@@ -20,7 +20,7 @@ from scipy.linalg import expm
 from fgmanifolds.geometry.arrays import Array, column_norm, inner, sym, transposed
 from fgmanifolds.geometry.component import Component, UnitPlanes
 from fgmanifolds.geometry.logarithms import orthogonal, spherical
-from fgmanifolds.geometry.logarithms.stiefel import stiefel_log, uncertified
+from fgmanifolds.geometry.logarithms.stiefel import stiefel_exp, stiefel_log, uncertified
 from fgmanifolds.geometry.retractions import Retraction
 from fgmanifolds.geometry.stiefel_frames import leave_span, rotation_planes, turn
 from fgmanifolds.validation import check_choice
@@ -105,21 +105,7 @@ class Stiefel(Component):
     # Maps -------------------------------------------------------------------
 
     def _exp(self, point: Array, tangent: Array) -> Array:
-        columns, c = self._shape[1], self._c
-        point, tangent = np.broadcast_arrays(point, tangent)
-        a = transposed(point) @ tangent
-        s = transposed(tangent) @ tangent
-        eye = np.broadcast_to(np.eye(columns), a.shape)
-        # Omega on the span of w and v.
-        block = np.concatenate(
-            [
-                np.concatenate([(1 + c) * a, c * a @ a - s], axis=-1),
-                np.concatenate([eye, a], axis=-1),
-            ],
-            axis=-2,
-        )
-        moved = np.concatenate([point, tangent], axis=-1) @ expm(block)[..., :columns]
-        return moved @ expm(-(1 + c) * a) if c != -1 else moved
+        return stiefel_exp(point, tangent, self._c)
 
     def _nearest(self, matrix: Array) -> Array:
         u, _, vt = np.linalg.svd(matrix, full_matrices=False)
@@ -164,7 +150,7 @@ class Stiefel(Component):
         elif columns == 1:
             vector = spherical.log(point_a, point_b, column_norm, pieces=False)
         else:
-            vector = stiefel_log(self._exp, point_a, point_b)
+            vector = stiefel_log(point_a, point_b, self._c)
             return vector, self._length(point_a, vector) <= self._reach()
         return vector, np.ones(vector.shape[:-2], dtype=bool)
 

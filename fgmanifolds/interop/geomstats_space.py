@@ -39,6 +39,9 @@ class GeomstatsSpace(Manifold):
         shape = (sum(sizes),) if self._product else self._shapes[0]
         super().__init__(dim=int(manifold.dim), shape=shape, intrinsic=False, equip=equip)
 
+    def __repr__(self) -> str:
+        return f"GeomstatsSpace({self.manifold!r}, shape={self.shape})"
+
     @staticmethod
     def default_metric() -> type[GeomstatsMetric]:
         """Metric with which the space is equipped."""
@@ -177,10 +180,47 @@ class GeomstatsMetric(RiemannianMetric):
         """Sectional curvature; nan with a warning where the vectors span no plane."""
         return self._call("sectional_curvature", base_point, tangent_vec_a, tangent_vec_b)
 
-    def scalar_curvature(self, base_point: Array) -> float:
-        """Scalar curvature at one point."""
+    def scalar_curvature(self, base_point: Array) -> Any:
+        """Scalar curvature, one for each point."""
         return self._call("scalar_curvature", base_point)
 
-    def injectivity_radius(self, base_point: Array | None = None) -> float:
-        """Injectivity radius, the same at every point."""
-        return self._space.manifold.injectivity_radius
+    def curvature_derivative(
+        self,
+        tangent_vec_a: Array,
+        tangent_vec_b: Array,
+        tangent_vec_c: Array,
+        tangent_vec_d: Array,
+        base_point: Array,
+    ) -> Array:
+        """Covariant derivative ``(D_a R)(b, c) d`` of the curvature."""
+        vectors = tangent_vec_a, tangent_vec_b, tangent_vec_c, tangent_vec_d
+        return self._vector("curvature_derivative", base_point, *vectors)
+
+    def riemann_tensor(self, base_point: Array) -> Array:
+        """Riemann tensor in the orthonormal basis of the manifold's ``vector``.
+
+        Returns
+        -------
+        array of shape (..., dim, dim, dim, dim)
+            Entry (i, j, k, l) is component l of ``R(e_j, e_k) e_i``, as geomstats has it.
+        """
+        dim = self._space.dim
+        m: Any = self._space.manifold
+        point = self._space.project_from_product(np.asarray(base_point))
+        here = point
+        for _ in range(3):
+            here = m._with_sample_axis(here)
+        lead = np.shape(base_point)[: np.ndim(base_point) - self._space.point_ndim]
+        eye = np.broadcast_to(np.eye(dim), (*lead, dim, dim))
+        rows = (eye[..., :, None, None, :], eye[..., None, :, None, :], eye[..., None, None, :, :])
+        i, j, k = (m.vector(here, row) for row in rows)
+        return np.asarray(m.coordinates(here, m.riemann_tensor(here, j, k, i)))
+
+    def injectivity_radius(self, base_point: Array | None = None) -> Any:
+        """Injectivity radius, the same at every point: one for each."""
+        radius = self._space.manifold.injectivity_radius
+        if base_point is None:
+            return radius
+        point = np.asarray(base_point)
+        lead = point.shape[: point.ndim - self._space.point_ndim]
+        return np.full(lead, radius) if lead else radius

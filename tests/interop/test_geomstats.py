@@ -236,3 +236,19 @@ def test_the_rest_works_without_geomstats():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert float(run.stdout.split()[1]) == pytest.approx(1)
+
+
+def test_one_number_for_each_base_point():
+    for space in (as_geomstats(Stiefel(4, 2)), as_geomstats(MIXED)):
+        points = space.random_point(3)
+        for verb in ("injectivity_radius", "scalar_curvature"):
+            assert getattr(space.metric, verb)(points).shape == (3,)
+            assert np.ndim(getattr(space.metric, verb)(points[0])) == 0
+        # The trace of geomstats' Ricci tensor, which is contracted from ours of Riemann.
+        ricci = space.metric.ricci_tensor(points)
+        np.testing.assert_allclose(
+            np.trace(ricci, axis1=-2, axis2=-1), space.metric.scalar_curvature(points)
+        )
+        vectors = [space.random_tangent_vec(points) for _ in range(4)]
+        assert space.metric.curvature_derivative(*vectors, points).shape == points.shape
+    assert repr(as_geomstats(Stiefel(4, 2))) == "GeomstatsSpace(Stiefel(4, 2), shape=(4, 2))"

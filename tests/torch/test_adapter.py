@@ -268,7 +268,7 @@ def test_what_is_skipped_has_a_reason():
         ({"exclude": ("fc",)}, r"exclude='fc' matches no layer; layers: '0', '3'"),
         ({"exclude": ("*",)}, r"no weight to put on a manifold.*'0': excluded"),
         ({"seed": -1}, "seed=-1 must be an integer of at least 0"),
-        ({"radius": 0.0}, "radius=0.0 must be finite and greater than 0"),
+        ({"radius": 0.0}, r"radius=0.0 must be finite and in \(0"),
         ({"min_std": float("nan")}, "min_std=nan must be finite"),
         ({"scheme": "layer"}, "scheme='layer' puts every weight on one manifold"),
     ],

@@ -7,16 +7,18 @@ from random starts. Pairs that are missed are shot at again from other starts.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.linalg import expm
 
 from fgmanifolds.geometry.arrays import Array, sym, transposed
 from fgmanifolds.geometry.logarithms.shooting import shoot
 from fgmanifolds.geometry.stiefel_frames import stiefel_basis
 
-__all__ = ["stiefel_log", "uncertified"]
+__all__ = ["stiefel_exp", "stiefel_log", "uncertified"]
 
 Exp = Callable[[Array, Array], Array]
 
@@ -24,18 +26,41 @@ Exp = Callable[[Array, Array], Array]
 MISS = 1e-11
 #: Starts after the first one, at most.
 RESTARTS = 20
+#: Metrics from the embedded to the canonical one, on the way of a geodesic.
+METRICS = 9
 #: Deviation of ``w^T w`` from the identity up to which a matrix is taken for a point.
 OFF = 1e-6
 
 
-def stiefel_log(exp: Exp, w: Array, y: Array) -> Array:
+def stiefel_exp(point: Array, tangent: Array, c: float) -> Array:
+    """Geodesics of the metrics of one family: embedded for c = 0, canonical for c = -1.
+
+    Parameters
+    ----------
+    point, tangent : array of shape (..., A, B)
+    c : float
+        In [-1, 0]; see :mod:`fgmanifolds.geometry.stiefel`.
+    """
+    columns = point.shape[-1]
+    point, tangent = np.broadcast_arrays(point, tangent)
+    a = transposed(point) @ tangent
+    s = transposed(tangent) @ tangent
+    eye = np.broadcast_to(np.eye(columns), a.shape)
+    # Omega on the span of w and v.
+    upper = np.concatenate([(1 + c) * a, c * a @ a - s], axis=-1)
+    block = np.concatenate([upper, np.concatenate([eye, a], axis=-1)], axis=-2)
+    moved = np.concatenate([point, tangent], axis=-1) @ expm(block)[..., :columns]
+    return moved @ expm(-(1 + c) * a) if c != -1 else moved
+
+
+def stiefel_log(w: Array, y: Array, c: float) -> Array:
     """Shortest tangent vector found from each point of `w` to that of `y`, at unit radius.
 
     Parameters
     ----------
-    exp : callable
-        Exponential map of a metric.
     w, y : array of shape (..., A, B), A > B >= 2
+    c : float
+        Which metric, see :func:`stiefel_exp`.
 
     Raises
     ------
@@ -53,7 +78,7 @@ def stiefel_log(exp: Exp, w: Array, y: Array) -> Array:
         # The geodesic stays in the span of both points: a totally geodesic St(2B, B).
         span = np.linalg.qr(np.concatenate([w, y], axis=-1))[0]
         w, y = transposed(span) @ w, transposed(span) @ y
-    v, miss = _shot(exp, w, y)
+    v, miss = _shot(w, y, c)
     lost = np.flatnonzero(~(miss <= MISS))
     if len(lost):
         raise ValueError(
@@ -63,22 +88,43 @@ def stiefel_log(exp: Exp, w: Array, y: Array) -> Array:
     return (v if span is None else span @ v).reshape(shape)
 
 
-def _shot(exp: Exp, w: Array, y: Array) -> tuple[Array, Array]:
-    """Shoot at all pairs from the projected difference; at those missed from turned starts."""
+def _shot(w: Array, y: Array, c: float) -> tuple[Array, Array]:
+    """Shoot at all pairs from the projected difference; at those missed from other starts.
+
+    Geodesics of the embedded metric (c = 0) are found from there. Towards c = -1 they
+    change into each other: pairs that are missed follow them from metric to metric. Turned
+    starts are the last resort.
+    """
     basis = stiefel_basis(w)
     start = y - w - w @ sym(transposed(w) @ (y - w))
-    best, miss = shoot(exp, w, y, start, basis)
-    rng = np.random.default_rng(0)
-    for _ in range(RESTARTS):
+    best, miss = shoot(_exp(c), w, y, start, basis)
+    for attempt in range(RESTARTS if c == 0 else RESTARTS + 1):
         rows = np.flatnonzero(~(miss <= MISS))
         if not len(rows):
             break
-        turned = rng.standard_normal(basis[rows].shape[:2]) / np.sqrt(basis.shape[1])
-        first = start[rows] + np.einsum("nd,ndij->nij", turned, basis[rows])
-        v, new_miss = shoot(exp, w[rows], y[rows], first, basis[rows])
+        pairs = w[rows], y[rows], start[rows], basis[rows]
+        if attempt == 0 and c != 0:
+            v, new_miss = _followed(*pairs, c)
+        else:
+            turned = np.random.default_rng(attempt).standard_normal(basis[rows].shape[:2])
+            turned = np.einsum("nd,ndij->nij", turned / np.sqrt(basis.shape[1]), basis[rows])
+            v, new_miss = shoot(_exp(c), *pairs[:2], start[rows] + turned, basis[rows])
         found = new_miss <= MISS
         best[rows[found]], miss[rows[found]] = v[found], new_miss[found]
     return best, miss
+
+
+def _followed(w: Array, y: Array, start: Array, basis: Array, c: float) -> tuple[Array, Array]:
+    """Geodesics of the metric c, from those of the embedded metric step by step."""
+    v: Array = start
+    miss: Array = np.zeros(len(w))
+    for share in np.linspace(0.0, 1.0, METRICS):
+        v, miss = shoot(_exp(c * share), w, y, v, basis)
+    return v, miss
+
+
+def _exp(c: float) -> Exp:
+    return functools.partial(stiefel_exp, c=c)
 
 
 def _check_points(w: Array, y: Array) -> None:

@@ -309,7 +309,7 @@ def test_nonfinite_gradients_change_nothing(value):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": -1}, "lr=-1 must be finite and at least 0"),
+        ({"lr": -1}, r"lr=-1 must be finite and in \[0, inf\)"),
         ({"lr": float("nan")}, "lr=nan"),
         ({"momentum": -0.1}, "momentum=-0.1"),
         ({"weight_decay": -0.1}, "weight_decay=-0.1"),
