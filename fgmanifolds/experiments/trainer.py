@@ -58,7 +58,7 @@ class Trainer:
         self.data: ImageData = load_images(config.data)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            model = build_model(config.model, self.data.channels, self.data.classes)
+            model = build_model(config.model, self.data.classes, in_channels=self.data.channels)
         self.model = model.to(config.device)
         self.adapter, self.optimizers = self._make_optimizers()
         self._schedulers = [CosineAnnealingLR(o, config.epochs) for o in self.optimizers]
