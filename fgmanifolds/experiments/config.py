@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fgmanifolds.data import DATASETS
+from fgmanifolds.data import PACKAGED
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
 from fgmanifolds.torch.ops.bounds import RULES
@@ -77,7 +77,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("data", DATASETS),
+            ("data", PACKAGED),
             ("model", MODELS),
             ("optimizer", OPTIMIZERS),
             ("scheme", SCHEMES),
