@@ -95,7 +95,7 @@ class TrainConfig:
         check_number("momentum", self.momentum, low=0, high=1)
         check_number("weight_decay", self.weight_decay, low=0)
         check_bool("amp", self.amp)
-        _check_device(self.device)
+        check_device(self.device)
 
     @property
     def label(self) -> str:
@@ -121,7 +121,8 @@ class TrainConfig:
                 )
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise ``ValueError`` unless torch knows the device and sees one of its kind."""
     try:
         kind = torch.device(device).type
     except RuntimeError:
