@@ -14,7 +14,7 @@ from fgmanifolds.cli.options import Amp, Device
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fgmanifolds.experiments.reproduce import Plan
+    from fgmanifolds.experiments.runner import Plan
 
 
 @app.command()
@@ -54,6 +54,9 @@ def reproduce(
     unreadable: Annotated[
         str, typer.Option(help="error or skip: what to do with images that cannot be read.")
     ] = "error",
+    download: Annotated[
+        bool, typer.Option("--download", help="Download official files that DATA_DIR lacks.")
+    ] = False,
     device: Device = "cpu",
     amp: Amp = False,
 ) -> None:
@@ -67,8 +70,8 @@ def reproduce(
             console.print(_rows(table) if table is not None else _tables())
             return
         from fgmanifolds.experiments.config import check_device
-        from fgmanifolds.experiments.reproduce import Settings, plan_runs
-        from fgmanifolds.experiments.reproduce import reproduce as run_table
+        from fgmanifolds.experiments.runner import Settings, plan_runs
+        from fgmanifolds.experiments.runner import reproduce as run_table
         from fgmanifolds.experiments.table import load_table
 
         check_device(device)
@@ -90,6 +93,8 @@ def reproduce(
             unreadable,
         )
         plans = plan_runs(load_table(table).select(rows), settings)
+        if download:
+            _download({plan.config.data for plan in plans}, data_dir)
         with progress_bar() as progress:
             task = progress.add_task("", total=sum(plan.config.epochs for plan in plans))
 
@@ -104,6 +109,23 @@ def reproduce(
         console.print(_outcome(found.table, load_table(table).where))
         for file in found.files:
             console.print(str(file), soft_wrap=True, highlight=False)
+
+
+def _download(names: set[str], data_dir: Path | None) -> None:
+    """Fetch what is missing of the data sets that have official files."""
+    from fgmanifolds.data import download
+    from fgmanifolds.data.sources import SOURCES
+
+    if data_dir is None:
+        raise ValueError("--download needs --data-dir, the folder to download to.")
+    with progress_bar() as progress:
+        task = progress.add_task("", total=None)
+
+        def on_progress(file: str, there: int, total: int) -> None:
+            progress.update(task, description=f"{file}, bytes", completed=there, total=total)
+
+        for name in sorted(names & set(SOURCES)):
+            download(name, data_dir, on_progress)
 
 
 def _tables() -> Grid:
@@ -132,6 +154,12 @@ def _rows(name: str) -> Grid:
     return grid
 
 
+def _ours(line: pd.Series[float]) -> str:
+    if line["seeds"]:
+        return f"{line['ours']:.2f}"
+    return "diverged" if line["diverged"] else "not run"
+
+
 def _outcome(frame: pd.DataFrame, title: str) -> Grid:
     grid = Grid(title=title)
     for name in ("system", "images", "method", "paper", "ours", "seeds", "difference"):
@@ -142,8 +170,8 @@ def _outcome(frame: pd.DataFrame, title: str) -> Grid:
             line["augmentation"],
             line["label"],
             f"{line['paper']:.2f}",
-            "diverged" if line["diverged"] and not line["seeds"] else f"{line['ours']:.2f}",
+            _ours(line),
             str(line["seeds"]),
-            f"{line['difference']:+.2f}",
+            f"{line['difference']:+.2f}" if line["seeds"] else "-",
         )
     return grid

@@ -4,7 +4,9 @@ import http.server
 import threading
 
 import pytest
+from typer.testing import CliRunner
 
+from fgmanifolds.cli import app
 from fgmanifolds.data import download, load_images, sources
 from fgmanifolds.data.checksums import sha256_of
 from tests.data import archives
@@ -76,6 +78,19 @@ def test_what_is_wrong_is_not_kept(tmp_path, server):
     with pytest.raises(ValueError, match="hash"):
         download("cifar10", tmp_path)
     assert not (tmp_path / "cifar-10-python.tar.gz").exists()
+
+
+def test_the_command_line_downloads(tmp_path, server):
+    arguments = ["reproduce", "XII", "--rows", "euclidean", "--model", "cnn", "--epochs", "1"]
+    arguments += ["--batch-size", "8", "--out", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, [*arguments, "--download"])
+    assert "error: --download needs --data-dir" in refused.output
+    arguments += ["--data-dir", str(tmp_path / "data")]
+    found = CliRunner().invoke(app, [*arguments, "--download"])
+    assert found.exit_code == 0, found.output
+    assert "cifar-10-python.tar.gz, bytes" in found.output
+    assert (tmp_path / "data" / "cifar-10-python.tar.gz").read_bytes() == server.content
+    assert "model cnn (not resnet44)" in (tmp_path / "out" / "XII.md").read_text()
 
 
 def test_unknown_data_are_refused(tmp_path):

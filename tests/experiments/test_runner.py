@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from fgmanifolds.data import load_images
-from fgmanifolds.experiments import memory, storage
-from fgmanifolds.experiments import reproduce as module
+from fgmanifolds.experiments import memory, runner, storage
 from fgmanifolds.experiments.ensemble import vote_error
-from fgmanifolds.experiments.reproduce import Settings, plan_of, reproduce, run_row
+from fgmanifolds.experiments.runner import Settings, plan_of, reproduce, run_row
 from fgmanifolds.experiments.session import Session
 from fgmanifolds.experiments.table import TABLES, load_table
 
@@ -126,7 +125,7 @@ def test_finished_runs_are_kept(tmp_path, monkeypatch):
     settings = Settings(tmp_path, smoke=True, seeds=2)
     first = reproduce("XII", settings, ["euclidean"])
     assert first.table.iloc[0]["seeds"] == 2
-    monkeypatch.setattr(module, "Session", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(runner, "Session", lambda *a: pytest.fail("trained again"))
     again = reproduce("XII", settings, ["euclidean"])
     pd.testing.assert_frame_equal(first.table, again.table)
 
