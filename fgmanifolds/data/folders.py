@@ -19,6 +19,8 @@ TRAINING, OTHERS = "train", ("val", "validation", "test")
 
 #: Bytes of an encoded image that are read at most.
 LARGEST = 64 << 20
+#: Bytes of the decoded images of a part that are kept in memory at most.
+IN_MEMORY = 8 << 30
 
 Reader = Callable[[], bytes]
 
@@ -148,7 +150,8 @@ def decode_all(
     Raises
     ------
     ValueError
-        If an image cannot be read and is not to be skipped, or two differ in size.
+        If an image cannot be read and is not to be skipped, two differ in size, or all
+        take more than 8 GB.
     """
     arrays: list[NDArray[np.uint8]] = []
     kept: list[np.int64] = []
@@ -163,6 +166,12 @@ def decode_all(
             skipped.append(name)
             continue
         first = first or name
+        size = array.nbytes * len(readers)
+        if not arrays and size > IN_MEMORY:
+            raise ValueError(
+                f"{len(readers)} images such as {name!r} take {size / 1e9:.0f} GB in memory, more "
+                f"than {IN_MEMORY / 1e9:.0f}; give side=, which decodes them when asked for."
+            )
         if arrays and array.shape != arrays[0].shape:
             raise ValueError(
                 f"the images {first!r} and {name!r} differ in size: {arrays[0].shape[:2]} and "

@@ -99,6 +99,10 @@ class ImagePart(Dataset[tuple[Tensor, Tensor]]):
         images, labels = self.batch(many)
         return (images[0], labels[0]) if np.ndim(index) == 0 else (images, labels)
 
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Items of a list of indices, made together; torch's loaders ask for them so."""
+        return list(zip(*self.batch(np.asarray(indices, dtype=np.int64)), strict=True))
+
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Normalised images and labels, as they are evaluated."""
         raise NotImplementedError

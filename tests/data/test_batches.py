@@ -164,6 +164,15 @@ def test_unreadable_images_are_left_out_and_counted():
     assert part.skipped == {"image 5"}
 
 
+def test_loaders_of_torch_give_the_same_images():
+    for part in (memory(), encoded()):
+        loader = torch.utils.data.DataLoader(part, batch_size=5, generator=torch.Generator())
+        images, labels = (torch.cat(both) for both in zip(*loader))
+        assert torch.equal(images, part.tensors[0])
+        assert torch.equal(labels, part.tensors[1])
+        assert torch.equal(part[3][0], images[3])
+
+
 def test_random_states_are_left_alone():
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002

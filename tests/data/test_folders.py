@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fgmanifolds.data import load_images
+from fgmanifolds.data import folders, load_images
 from tests.data import archives
 
 
@@ -116,6 +116,13 @@ def test_wrong_folders_are_named(tree, damage, message):
     damage(tree[0])
     with pytest.raises(ValueError, match=message):
         load_images(f"folder:{tree[0]}")
+
+
+def test_images_that_do_not_fit_in_memory_need_a_side(tree, monkeypatch):
+    monkeypatch.setattr(folders, "IN_MEMORY", 19 * 8 * 8 * 3)
+    with pytest.raises(ValueError, match=r"20 images such as .* GB in memory.*give side="):
+        load_images(f"folder:{tree[0]}")
+    assert len(load_images(f"folder:{tree[0]}", side=8).test) == 6
 
 
 def test_too_few_images_to_split_are_named(tmp_path):

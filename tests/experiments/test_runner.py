@@ -17,6 +17,7 @@ from fgmanifolds.experiments.ensemble import vote_error
 from fgmanifolds.experiments.runner import Settings, plan_of, reproduce, run_row
 from fgmanifolds.experiments.session import Session
 from fgmanifolds.experiments.table import TABLES, load_table
+from tests.data import archives
 
 ALL = "pio:sphere+oblique+stiefel+euclidean"
 #: Each system once, on four manifolds, and each scheme once.
@@ -243,6 +244,32 @@ def test_a_run_that_diverges_is_a_result(tmp_path):
     assert "1 diverged" in (tmp_path / "XII.md").read_text()
     path = next(tmp_path.rglob("result.json"))
     assert "a smaller lr may help" in json.loads(path.read_text())["message"]
+
+
+@pytest.mark.parametrize("unreadable", ["error", "skip"])
+def test_photographs_of_any_size_train(tmp_path, unreadable):
+    """The way of ImageNet: decoded, cropped and augmented on the fly; bad images are counted."""
+    folder = tmp_path / "photos"
+    archives.write_tree(folder, side=24)
+    (folder / "train" / "ant" / "0.png").write_bytes(b"nonsense")
+    settings = Settings(
+        tmp_path / "out",
+        data=f"folder:{folder}",
+        side=16,
+        model="cnn",
+        batch_size=8,
+        epochs=2,
+        unreadable=unreadable,
+    )
+    if unreadable == "error":
+        with pytest.raises(ValueError, match=r"ant/0.png' cannot be read: no image"):
+            reproduce("XI", settings, ["euclidean"])
+        return
+    found = reproduce("XI", settings, ["euclidean"]).table.iloc[0]
+    assert found["seeds"] == 1
+    assert "images of 16 pixels" in found["what"]
+    result = json.loads(next((tmp_path / "out").rglob("result.json")).read_text())
+    assert result["images_skipped"] == 1
 
 
 # What goes wrong -------------------------------------------------------------------
