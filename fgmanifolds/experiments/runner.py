@@ -130,7 +130,8 @@ class Outcome:
     Attributes
     ----------
     table : DataFrame
-        A row for each of the table: the paper's figure, ours, and the difference.
+        A row for each that was asked for or has been run before with these settings: the
+        paper's figure, ours, and the difference.
     files : list of Path
         ``TABLE.csv``, ``TABLE.md`` and the curves.
     """
@@ -199,14 +200,11 @@ def reproduce(
         if on_run is not None:
             on_run(plan)
         run_row(plan, partial(_data, load, settings), device, on_epoch)
-    results = {(row.key, seed): _result(row, settings, seed) for row in chosen
-               for seed in range(settings.seed, settings.seed + settings.seeds)}  # fmt: skip
-    histories = {
-        row.key: [h for seed in range(settings.seed, settings.seed + settings.seeds)
-                  if (h := _history(row, settings, seed)) is not None]
-        for row in chosen
-    }  # fmt: skip
-    frame, files = write_outcome(found, chosen, results, histories, settings.out)
+    shown = [row for row in found.rows if row in chosen or _was_run(row, settings)]
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    results = {(row.key, seed): _result(row, settings, seed) for row in shown for seed in seeds}
+    histories = {row.key: _histories(row, settings) for row in shown}
+    frame, files = write_outcome(found, shown, results, histories, settings.out)
     return Outcome(frame, files)
 
 
@@ -322,8 +320,18 @@ def _result(row: Row, settings: Settings, seed: int) -> dict[str, Any] | None:
     return {**results[0], "error": vote_error(scores, labels), "residual": None}
 
 
-def _history(row: Row, settings: Settings, seed: int) -> pd.DataFrame | None:
+def _was_run(row: Row, settings: Settings) -> bool:
+    """Whether a row has a result with the same settings, from an earlier call."""
+    try:
+        return _result(row, settings, settings.seed) is not None
+    except ValueError:
+        return False
+
+
+def _histories(row: Row, settings: Settings) -> list[pd.DataFrame]:
+    """Metrics of a row's runs, as far as they are there; none of votes."""
     if row.method.members():
-        return None
-    path = plan_of(row, settings, seed).folder / METRICS
-    return pd.read_csv(path) if path.exists() else None
+        return []
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    paths = [plan_of(row, settings, seed).folder / METRICS for seed in seeds]
+    return [pd.read_csv(path) for path in paths if path.exists()]
