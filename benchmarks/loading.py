@@ -15,7 +15,8 @@ import time
 import torch
 
 from fgmanifolds.data import Batches, CropAugmentation, ShiftAugmentation, load_images
-from fgmanifolds.experiments.session import Session, row_config
+from fgmanifolds.experiments.run_config import row_config
+from fgmanifolds.experiments.session import Session
 from fgmanifolds.experiments.table import load_table
 
 

@@ -19,7 +19,8 @@ from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.ensemble import vote_error
 from fgmanifolds.experiments.outcome import write_outcome
 from fgmanifolds.experiments.run import prepare_folder
-from fgmanifolds.experiments.session import RunConfig, Session, row_config
+from fgmanifolds.experiments.run_config import RunConfig, row_config
+from fgmanifolds.experiments.session import Session
 from fgmanifolds.experiments.storage import (
     read_checkpoint,
     write_json,

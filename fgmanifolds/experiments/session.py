@@ -7,7 +7,6 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,109 +19,15 @@ from fgmanifolds.data import Augmentation, Batches, CropAugmentation, ImageData,
 from fgmanifolds.data.parts import ImagePart
 from fgmanifolds.experiments.memory import guard_memory
 from fgmanifolds.experiments.recipe import Recipe
-from fgmanifolds.experiments.table import Method, Row
+from fgmanifolds.experiments.run_config import RunConfig
+from fgmanifolds.experiments.table import Method
 from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.validation import check_integer
 
-__all__ = ["RunConfig", "Session", "evaluate", "row_config"]
+__all__ = ["Session", "evaluate"]
 
 #: Theta_mu and 1 - theta_E of eq. (31), Appendix C.B: 0.9 each.
 FG_MOMENTUM, FG_DAMPENING = 0.9, 0.1
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """All that a run follows from.
-
-    Attributes
-    ----------
-    model : str
-    options : dict
-        Of :func:`~fgmanifolds.models.build_model`.
-    data : str
-    augmentation : {"with", "without", "imagenet"}
-    method : str
-        As :meth:`Method.parse` reads it.
-    recipe : dict
-        Attributes of :class:`Recipe`; its `epochs` is the length of the source.
-    epochs, batch_size : int
-        Length and batch of this run.
-    seed : int
-        Of weights, sets, order and augmentation.
-    amp : bool
-        Whether training runs under bfloat16 autocast.
-    side : int or None
-        Side that images are cut to.
-    steps : int or None
-        Steps of an epoch at most, and batches that are evaluated (a smoke test).
-    """
-
-    model: str
-    options: dict[str, Any]
-    data: str
-    augmentation: str
-    method: str
-    recipe: dict[str, Any]
-    epochs: int
-    batch_size: int
-    seed: int
-    amp: bool = False
-    side: int | None = None
-    steps: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON and checkpoints."""
-        plain = asdict(self)
-        plain["recipe"] = {**self.recipe, "milestones": list(self.recipe["milestones"])}
-        return plain
-
-    def check_same(self, stored: dict[str, Any]) -> None:
-        """Raise ``ValueError`` naming the first option in which a stored run differs."""
-        for name, mine in self.to_dict().items():
-            if stored.get(name) != mine:
-                raise ValueError(
-                    f"the run to resume has {name}={stored.get(name)!r}, but {name}={mine!r} was "
-                    "asked for; name another folder."
-                )
-
-
-def row_config(row: Row, seed: int, epochs: int | None = None, **changes: Any) -> RunConfig:
-    """The run of a row at its source's length, or at `epochs`; `changes` as in RunConfig.
-
-    ``model``, ``widths`` (into the options), ``lr`` (of both optimizers) and ``batch_size``
-    take the place of the table's.
-    """
-    options, method, recipe = dict(row.system.options), row.method, row.system.recipe
-    model = changes.pop("model", None) or row.system.model
-    if model != row.system.model:
-        options = {}
-    if method.splitting == "wss":
-        options["wss"] = True
-    if changes.get("widths") is not None:
-        options["widths"] = changes["widths"]
-    lr, batch_size = changes.get("lr"), changes.get("batch_size")
-    if lr is not None:
-        recipe = replace(recipe, lr=lr, fg_lr=None)
-    for name in ("widths", "lr", "batch_size"):
-        changes.pop(name, None)
-    check_integer("seed", seed, low=0)
-    length = recipe.epochs if epochs is None else epochs
-    check_integer("epochs", length, low=1)
-    batch = recipe.batch_size if batch_size is None else batch_size
-    check_integer("batch_size", batch, low=2)
-    return RunConfig(
-        model,
-        options,
-        changes.pop("data", None) or row.system.data,
-        row.augmentation,
-        str(method),
-        asdict(recipe),
-        length,
-        batch,
-        seed,
-        **changes,
-    )
 
 
 def augmentation_of(name: str) -> Augmentation | None:

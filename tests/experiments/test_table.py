@@ -10,8 +10,8 @@ import pytest
 from fgmanifolds.data import DATASETS
 from fgmanifolds.experiments.ensemble import majority_vote, vote_error
 from fgmanifolds.experiments.recipe import recipe
+from fgmanifolds.experiments.run_config import row_config
 from fgmanifolds.experiments.runner import Settings, plan_runs
-from fgmanifolds.experiments.session import row_config
 from fgmanifolds.experiments.table import TABLES, Method, load_table, paper_figures
 from fgmanifolds.models import build_model
 
