@@ -32,7 +32,7 @@ Step = Callable[[], object]
 def work_a() -> nn.Module:
     """163,656 kernels, those of the stem included."""
     return nn.ModuleList(
-        [m for m in build_model("resnet44", 3, 10).modules() if isinstance(m, nn.Conv2d)]
+        [m for m in build_model("resnet44", 10).modules() if isinstance(m, nn.Conv2d)]
     )
 
 
@@ -176,7 +176,7 @@ def channels_last_table(rounds: int) -> pd.DataFrame:
 def iteration(kind: str) -> Step:
     """A whole training iteration of ResNet-44 on a batch of 128 images of 32 x 32."""
     torch.manual_seed(0)
-    model = build_model("resnet44", 3, 10)
+    model = build_model("resnet44", 10)
     if kind == "SGD foreach":
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, foreach=True)
     else:

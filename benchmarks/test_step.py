@@ -6,7 +6,7 @@ Run with ``make bench``. Compare within one run only: machines differ, and are s
 import pytest
 import torch
 
-from fgmanifolds.models import resnet44
+from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 LR, MOMENTUM = 0.05, 0.9
@@ -15,7 +15,7 @@ LR, MOMENTUM = 0.05, 0.9
 def network():
     """A ResNet-44 with random gradients."""
     torch.manual_seed(0)
-    model = resnet44(3, 10)
+    model = build_model("resnet44", 10)
     for parameter in model.parameters():
         parameter.grad = 0.01 * torch.randn_like(parameter)
     return model

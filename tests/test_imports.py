@@ -11,8 +11,8 @@ import fgmanifolds
 
 PACKAGE = Path(fgmanifolds.__file__).parent
 #: Each part may import those before it, and itself.
-ORDER = ["validation", "geometry", "interop", "testing", "steps", "solver", "torch", "capacity"]
-ORDER += ["models", "data", "verify", "plot", "experiments", "cli", "__main__"]
+ORDER = ["validation", "geometry", "interop", "testing", "steps", "solver", "torch", "models"]
+ORDER += ["data", "capacity", "verify", "plot", "experiments", "cli", "__main__"]
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 
 

@@ -1,8 +1,15 @@
-"""Convolution layers of the paper's networks, with the channel numbers of Appendix C."""
+"""Convolution layers of the paper's networks, read from the networks themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import nn
+
+from fgmanifolds.models import build_model, layer_costs
 
 __all__ = ["ARCHITECTURES", "LayerShape"]
 
@@ -29,50 +36,41 @@ class LayerShape:
     size: int
 
 
-def _basic(stem: LayerShape, stages: list[tuple[int, int, int]]) -> tuple[LayerShape, ...]:
-    """Networks of basic blocks; stages are (width, blocks, size of the maps)."""
-    layers, inputs = [stem], stem.outputs
-    for stage, (width, blocks, size) in enumerate(stages, 1):
-        for block in range(blocks):
-            name = f"stage {stage}, block {block + 1}"
-            layers.append(LayerShape(f"{name}, first", inputs, width, 3, size))
-            layers.append(LayerShape(f"{name}, second", width, width, 3, size))
-            if inputs != width:
-                layers.append(LayerShape(f"{name}, shortcut", inputs, width, 1, size))
-            inputs = width
-    return tuple(layers)
+#: Name in ``fgmanifolds.models`` and side of the images, by the name of the network.
+NETWORKS: dict[str, tuple[str, int]] = {
+    "ResNet-18": ("resnet18", 224),
+    "ResNet-44": ("resnet44", 32),
+    "RCD-110": ("rcd110", 32),
+    "ResNet-50": ("resnet50", 224),
+    "SENet-ResNet-50": ("se_resnet50", 224),
+    "ResNet-101": ("resnet101", 224),
+}
 
 
-def _bottleneck(blocks: tuple[int, ...], squeeze: tuple[int, ...] = ()) -> tuple[LayerShape, ...]:
-    """Networks of bottleneck blocks, Tables IX and X."""
-    stem = LayerShape("stem", 3, 64, 7, 112)
-    layers, inputs = [stem], stem.outputs
-    stages = zip(blocks, (72, 144, 264, 528), (264, 528, 1032, 2064), (56, 28, 14, 7), strict=True)
-    for stage, (count, width, outputs, size) in enumerate(stages, 1):
-        for block in range(count):
-            name = f"stage {stage}, block {block + 1}"
-            layers.append(LayerShape(f"{name}, first", inputs, width, 1, size))
-            layers.append(LayerShape(f"{name}, second", width, width, 3, size))
-            layers.append(LayerShape(f"{name}, third", width, outputs, 1, size))
-            if inputs != outputs:
-                layers.append(LayerShape(f"{name}, shortcut", inputs, outputs, 1, size))
-            if squeeze:
-                narrow = squeeze[stage - 1]
-                layers.append(LayerShape(f"{name}, squeeze", outputs, narrow, 1, 1))
-                layers.append(LayerShape(f"{name}, excite", narrow, outputs, 1, 1))
-            inputs = outputs
-    return tuple(layers)
+class Architectures(Mapping[str, tuple[LayerShape, ...]]):
+    """Layers of a network by its name, all but the classifier; built when first asked for."""
+
+    def __getitem__(self, name: str) -> tuple[LayerShape, ...]:
+        return _shapes(*NETWORKS[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NETWORKS)
+
+    def __len__(self) -> int:
+        return len(NETWORKS)
+
+
+@cache
+def _shapes(model: str, side: int) -> tuple[LayerShape, ...]:
+    with torch.device("meta"):
+        network = build_model(model, 10)
+        network.classifier = nn.Identity()
+        costs = layer_costs(network, torch.empty(1, 3, side, side))
+    return tuple(
+        LayerShape(layer.name, layer.inputs, layer.outputs, layer.kernel, layer.size[0])
+        for layer in costs
+    )
 
 
 #: Layers by the name of the network.
-ARCHITECTURES: dict[str, tuple[LayerShape, ...]] = {
-    "ResNet-18": _basic(
-        LayerShape("stem", 3, 72, 7, 112),
-        [(72, 2, 56), (144, 2, 28), (288, 2, 14), (576, 2, 7)],
-    ),
-    "ResNet-44": _basic(LayerShape("stem", 3, 24, 3, 32), [(24, 7, 32), (48, 7, 16), (96, 7, 8)]),
-    "RCD-110": _basic(LayerShape("stem", 3, 24, 3, 32), [(24, 18, 32), (48, 18, 16), (72, 18, 8)]),
-    "ResNet-50": _bottleneck((3, 4, 6, 3)),
-    "SENet-ResNet-50": _bottleneck((3, 4, 6, 3), (24, 48, 72, 144)),
-    "ResNet-101": _bottleneck((3, 4, 23, 3)),
-}
+ARCHITECTURES = Architectures()

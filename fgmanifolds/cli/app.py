@@ -24,7 +24,7 @@ app = typer.Typer(
 console = Console()
 
 #: What a user can mend: shown as one line, without a traceback.
-USER_ERRORS = (ValueError, ImportError, FloatingPointError, OSError)
+USER_ERRORS = (ValueError, ImportError, FloatingPointError, OSError, MemoryError)
 
 
 @contextmanager

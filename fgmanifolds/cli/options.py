@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 Data = Annotated[str, typer.Option(help="Data set: digits, or mnist5k (extra 'mnist').")]
-Model = Annotated[str, typer.Option(help="Model: cnn, resnet20 or resnet44.")]
+Model = Annotated[
+    str, typer.Option(help="Model: cnn, resnet20, resnet44, or another network of the paper.")
+]
 Scheme = Annotated[str, typer.Option(help="Sets of weights: pio, pi, po, layer or kernel.")]
 Manifolds = Annotated[
     str, typer.Option(help="Comma-separated list of sphere, oblique, stiefel, euclidean.")

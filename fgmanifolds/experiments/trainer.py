@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from fgmanifolds.capacity import BoundRecorder
-from fgmanifolds.data import ImageData, load_images
+from fgmanifolds.data import ImageData, ImagePart, load_images
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.experiments.peers import PEERS
@@ -23,12 +24,12 @@ __all__ = ["Trainer", "evaluate"]
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, part: TensorDataset, device: str) -> tuple[float, float]:
+def evaluate(model: nn.Module, part: ImagePart, device: str) -> tuple[float, float]:
     """Mean cross-entropy and error (in percent) of `model` on a part of the data."""
     model.eval()
     loss, wrong = 0.0, 0
-    # A generator of its own, or the loader would draw from the global one.
-    for images, labels in DataLoader(part, batch_size=500, generator=torch.Generator()):
+    for start in range(0, len(part), 500):
+        images, labels = part.batch(np.arange(start, min(start + 500, len(part))))
         scores = model(images.to(device)).cpu()
         loss += float(F.cross_entropy(scores, labels, reduction="sum"))
         wrong += int((scores.argmax(1) != labels).sum())
@@ -58,7 +59,7 @@ class Trainer:
         self.data: ImageData = load_images(config.data)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            model = build_model(config.model, self.data.channels, self.data.classes)
+            model = build_model(config.model, self.data.classes, in_channels=self.data.channels)
         self.model = model.to(config.device)
         self.adapter, self.optimizers = self._make_optimizers()
         self._schedulers = [CosineAnnealingLR(o, config.epochs) for o in self.optimizers]

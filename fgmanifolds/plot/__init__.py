@@ -11,12 +11,15 @@ from fgmanifolds.plot.training import (
     training_curves,
     validation_curves,
 )
+from fgmanifolds.plot.weight_sets import scheme_sets, weight_sets
 
 __all__ = [
     "bound_curves",
     "curvature_histogram",
     "errors_by_method",
     "geodesic",
+    "scheme_sets",
     "training_curves",
     "validation_curves",
+    "weight_sets",
 ]

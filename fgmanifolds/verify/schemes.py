@@ -23,7 +23,7 @@ __all__ = ["algorithm1", "definition1", "eq1", "eq2", "eq4", "example1", "sign_o
 def eq1(*, seed: int = 0) -> Finding:
     """Check (1): a network is the composition of its layers' functions."""
     torch.manual_seed(seed)
-    model = build_model("cnn", 1, 10).eval()
+    model = build_model("cnn", 10, in_channels=1).eval()
     images = torch.randn(4, 1, 8, 8)
     with torch.no_grad():
         whole, step = model(images), images

@@ -30,7 +30,7 @@ def table1_and_6(*, seed: int = 0) -> Finding:
     squares.
     """
     torch.manual_seed(seed)
-    model = build_model("resnet20", 3, 10)
+    model = build_model("resnet20", 10)
     adapter = POMAdapter(model, "pio", ("sphere", "oblique", "stiefel"), seed=seed).initialize_()
     layers = layer_norms(model, adapter)
     bounds = generalization_bounds(layers, 50_000)

