@@ -26,31 +26,31 @@ class Evidence:
         self.demands: dict[str, str] = {}
         self._met = {PRINTED: True, RIGHT: True, CODE: True}
 
-    def note(self, name: str, value: float) -> None:
+    def note(self, name: str, value: Any) -> None:
         """Keep a figure of which nothing is demanded."""
         self.measured[name] = float(value)
 
-    def _demand(self, form: str, name: str, value: float, met: bool, text: str) -> None:
+    def _demand(self, form: str, name: str, value: Any, met: Any, text: str) -> None:
         self.measured[name] = float(value)
         demand = f"{form}: {text}, {'met' if met else 'not met'}"
         earlier = self.demands.get(name)
         self.demands[name] = f"{earlier}; {demand}" if earlier else demand
         self._met[form] &= bool(met)
 
-    def below(self, form: str, name: str, value: float, bound: float) -> None:
+    def below(self, form: str, name: str, value: Any, bound: Any) -> None:
         """Demand ``value <= bound``; nan does not meet it."""
         self._demand(form, name, value, value <= bound, f"at most {bound:.6g}")
 
-    def above(self, form: str, name: str, value: float, bound: float) -> None:
+    def above(self, form: str, name: str, value: Any, bound: Any) -> None:
         """Demand ``value >= bound``."""
         self._demand(form, name, value, value >= bound, f"at least {bound:.6g}")
 
-    def between(self, form: str, name: str, value: float, low: float, high: float) -> None:
+    def between(self, form: str, name: str, value: Any, low: Any, high: Any) -> None:
         """Demand ``low <= value <= high``: an inequality, and that it is nearly an equality."""
         text = f"from {low:.6g} to {high:.6g}"
         self._demand(form, name, value, low <= value <= high, text)
 
-    def near(self, form: str, name: str, value: float, target: float, within: float) -> None:
+    def near(self, form: str, name: str, value: Any, target: Any, within: Any) -> None:
         """Demand that a figure has a value, up to `within`."""
         text = f"{target:.6g} up to {within:.2g}"
         self._demand(form, name, value, abs(value - target) <= within, text)

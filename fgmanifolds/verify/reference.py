@@ -55,7 +55,9 @@ def nearest(kind: str, y: Array, radius: float = 1.0) -> Array:
     if kind == "oblique":
         return radius * y / np.sqrt(np.sum(y**2, axis=0))
     if kind == "stiefel":
-        return radius * np.linalg.solve(np.linalg.cholesky(y.T @ y), y.T).T
+        for _ in range(3):  # each pass squares what is left of a condition number
+            y = np.linalg.solve(np.linalg.cholesky(y.T @ y), y.T).T
+        return radius * y
     return y
 
 

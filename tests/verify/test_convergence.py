@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fgmanifolds.verify.convergence import psi
 
 from fgmanifolds.verify import (
     corollary1,
@@ -11,7 +12,6 @@ from fgmanifolds.verify import (
     supermartingale,
     theorem2,
 )
-from fgmanifolds.verify.convergence import psi
 from fgmanifolds.verify.problems import PROBLEMS, make_problem
 
 

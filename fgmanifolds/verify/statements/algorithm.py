@@ -33,7 +33,7 @@ SIZE = 3.0
 CUBE = 0.05
 
 
-# The formulas ------------------------------------------------------------------------------
+# The formulas ----------------------------------------
 
 
 def printed_momentum(theta_mu: float, mu: Array, theta_e: float, grad: Array) -> Array:
@@ -147,7 +147,7 @@ class _Layer:
             part.radii = radii
 
 
-# Algorithm 1 ---------------------------------------------------------------------------------
+# Algorithm 1 ----------------------------------------
 
 
 def algorithm1(*, seed: int = 0) -> Finding:
@@ -221,7 +221,7 @@ def _radii_change(found: Evidence, seed: int) -> None:
     found.near(CODE, "share of POMs whose lambda went from 1 to its spread", np.mean(inside), 1, 0)
 
 
-# (3), (30) and (31) -----------------------------------------------------------------------------
+# (3), (30) and (31) ----------------------------------------
 
 
 def sign_of_the_step(*, seed: int = 0) -> Finding:
@@ -326,7 +326,7 @@ def eq31(*, seed: int = 0) -> Finding:
     )
 
 
-# Entries -----------------------------------------------------------------------------------------
+# Entries ----------------------------------------
 
 _HERE = "fgmanifolds.verify.statements.algorithm"
 

@@ -75,7 +75,7 @@ class _Place:
         return self.along(y, x(self.point)) - self.along(x, y(self.point))
 
 
-# Definition 3 ---------------------------------------------------------------------------
+# Definition 3 ----------------------------------------
 
 
 def printed_torsion(xy: Array, yx: Array, bracket: Array) -> Array:
@@ -99,13 +99,25 @@ def printed_koszul(terms: Sequence[float]) -> float:
     return 0.5 * (a + b - c + d - e - f)
 
 
+def _combined(y: Field, z: Field) -> Field:
+    return lambda q: 3 * y(q) - 2 * z(q)
+
+
+def _multiplied(p: Scalar, y: Field) -> Field:
+    return lambda q: p(q) * y(q)
+
+
+def _paired(x: Field, y: Field) -> Scalar:
+    return lambda q: float(np.vdot(x(q), y(q)))
+
+
 def _koszul(at: _Place, x: Field, y: Field, z: Field) -> float:
     w = at.point
     return printed_koszul(
         [
-            at.slope(lambda p: float(np.vdot(y(p), z(p))), x(w)),
-            at.slope(lambda p: float(np.vdot(z(p), x(p))), y(w)),
-            at.slope(lambda p: float(np.vdot(x(p), y(p))), z(w)),
+            at.slope(_paired(y, z), x(w)),
+            at.slope(_paired(z, x), y(w)),
+            at.slope(_paired(x, y), z(w)),
             float(np.vdot(z(w), at.bracket(x, y))),
             float(np.vdot(y(w), at.bracket(x, z))),
             float(np.vdot(x(w), at.bracket(y, z))),
@@ -138,12 +150,12 @@ def definition3(*, seed: int = 0) -> Finding:
         xy, yx = at.nabla(y, xw), at.nabla(x, yw)
         mixed = p(w) * xw + 2.0 * yw
         keep("1: linear in X", at.nabla(z, mixed) - p(w) * at.nabla(z, xw) - 2 * at.nabla(z, yw))
-        total = at.nabla(lambda q, y=y, z=z: 3 * y(q) - 2 * z(q), xw)
+        total = at.nabla(_combined(y, z), xw)
         keep("2: linear in Y", total - 3 * xy + 2 * at.nabla(z, xw))
-        product = at.nabla(lambda q, y=y, p=p: p(q) * y(q), xw)
+        product = at.nabla(_multiplied(p, y), xw)
         keep("3: product rule", product - printed_leibniz(at.slope(p, xw), yw, p(w), xy))
         keep("4: torsion", printed_torsion(xy, yx, at.bracket(x, y)))
-        slope = at.slope(lambda q, x=x, y=y: float(np.vdot(x(q), y(q))), zw)
+        slope = at.slope(_paired(x, y), zw)
         first = float(np.vdot(at.nabla(x, zw), yw))
         second = float(np.vdot(xw, at.nabla(y, zw)))
         keep("5: metric", printed_compatibility(slope, first, second))
@@ -162,7 +174,7 @@ def definition3(*, seed: int = 0) -> Finding:
     )
 
 
-# (13) to (16) ----------------------------------------------------------------------------
+# (13) to (16) ----------------------------------------
 
 
 def printed_inner(parts: Sequence[float]) -> float:
@@ -345,7 +357,7 @@ def eq16(*, seed: int = 0) -> Finding:
     )
 
 
-# Entries ---------------------------------------------------------------------------------
+# Entries ----------------------------------------
 
 _HERE = "fgmanifolds.verify.statements.connections"
 _PRODUCT = "fgmanifolds.ScaledProductManifold"

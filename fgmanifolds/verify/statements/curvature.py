@@ -44,7 +44,7 @@ __all__ = [
 ROUNDING = 1e-9
 
 
-# Lemma 1, (10) and (12) ---------------------------------------------------------------
+# Lemma 1, (10) and (12) ----------------------------------------
 
 
 def printed_sum(parts: Sequence[float]) -> float:
@@ -172,7 +172,7 @@ def lemma1_factors(*, seed: int = 0) -> Finding:
     )
 
 
-# Remark 1.2 ---------------------------------------------------------------------------
+# Remark 1.2 ----------------------------------------
 
 #: Components on which Remark 1.2 is checked.
 REMARK1_COMPONENTS: tuple[Component, ...] = (
@@ -269,7 +269,7 @@ def _lowest_curvature(
     return min(sectional_of(curvature, metric, u, v) for u, v in pairs), plane
 
 
-# Section III.A --------------------------------------------------------------------------
+# Section III.A ----------------------------------------
 
 
 def printed_inside(radius: float) -> float:
@@ -324,7 +324,7 @@ def _tangent(here: Charted, coordinates: Array) -> list[Array]:
     return [half.reshape(3, 1) for half in halves]
 
 
-# Definition 2, (8) and (11) ----------------------------------------------------------------
+# Definition 2, (8) and (11) ----------------------------------------
 
 
 def printed_curvature(form: float, uu: float, vv: float, uv: float) -> float:
@@ -349,14 +349,12 @@ def definition2(*, seed: int = 0) -> Finding:
 
         def sectional(u: Array, v: Array, c: Array = curvature, g: Array = metric) -> float:
             form = form_of(c, u, v, v, u)
-            return printed_curvature(form, u @ g @ u, v @ g @ v, u @ g @ v)
+            return printed_curvature(form, float(u @ g @ u), float(v @ g @ v), float(u @ g @ v))
 
         u, v, x, y = rng.standard_normal((4, chart.dim))
         a, b, c, d = rng.standard_normal(4)
         scale = max(map(abs, component.sectional_curvature_bounds))
-        basis = max(
-            basis, abs(sectional(u, v) - sectional(a * u + b * v, c * u + d * v)) / scale
-        )
+        basis = max(basis, abs(sectional(u, v) - sectional(a * u + b * v, c * u + d * v)) / scale)
         vectors = [(chart.basis @ z).reshape(point.shape) for z in (u, v, x, y)]
         ours = float(sectional_curvature(component, point, *vectors[:2]))
         closed = max(closed, abs(sectional(u, v) - ours) / scale)
@@ -376,7 +374,7 @@ def definition2(*, seed: int = 0) -> Finding:
     )
 
 
-# Entries ---------------------------------------------------------------------------------
+# Entries ----------------------------------------
 
 _HERE = "fgmanifolds.verify.statements.curvature"
 _PRODUCT = "fgmanifolds.ScaledProductManifold"
@@ -422,9 +420,7 @@ _PRODUCT_BOUNDS = Fault(
     PACKAGE,
     "the curvature bounds of a product leave out planes across two factors",
     f"{_OF_PRODUCT}.sectional_curvature_bounds",
-    lambda original: property(
-        lambda self: self.components[0].sectional_curvature_bounds
-    ),
+    lambda original: property(lambda self: self.components[0].sectional_curvature_bounds),
 )
 _AREA = Fault(
     "eq8-area",

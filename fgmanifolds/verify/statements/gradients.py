@@ -29,7 +29,7 @@ Loss = Callable[[Sequence[Array]], float]
 TOLERANCE = 1e-6
 
 
-# Theorem 1 ------------------------------------------------------------------------------
+# Theorem 1 ----------------------------------------
 
 
 def printed_root(norms: Sequence[float]) -> float:
@@ -224,7 +224,7 @@ def _slopes_alone(
     return np.asarray((steps @ [1, -8, 8, -1]) / (12 * h))
 
 
-# (6), on the torch side ----------------------------------------------------------------------
+# (6), on the torch side ----------------------------------------
 
 
 def eq6(*, seed: int = 0) -> Finding:
@@ -312,7 +312,7 @@ def _loss_slope(
     return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
 
 
-# (21) -----------------------------------------------------------------------------------------
+# (21) ----------------------------------------
 
 
 def printed_distance(parts: Sequence[float]) -> float:
@@ -359,7 +359,7 @@ def eq21(*, seed: int = 0) -> Finding:
     )
 
 
-# Entries ----------------------------------------------------------------------------------------
+# Entries ----------------------------------------
 
 _HERE = "fgmanifolds.verify.statements.gradients"
 _PRODUCT = "fgmanifolds.ScaledProductManifold"

@@ -24,7 +24,7 @@ def _norm(x: Array) -> float:
     return float(np.linalg.norm(x))
 
 
-# Table V ---------------------------------------------------------------------------
+# Table V ----------------------------------------
 
 
 def printed_set(kind: str, w: Array) -> Array:
@@ -64,7 +64,7 @@ def table5(*, seed: int = 0) -> Finding:
     )
 
 
-# Table VII -------------------------------------------------------------------------
+# Table VII ----------------------------------------
 
 
 def printed_tangent(kind: str, w: Array, u: Array) -> Array:
@@ -136,7 +136,7 @@ def table7(*, seed: int = 0) -> Finding:
     )
 
 
-# Table VIII ------------------------------------------------------------------------
+# Table VIII ----------------------------------------
 
 
 def printed_exp(kind: str, w: Array, v: Array) -> Array:
@@ -198,7 +198,7 @@ def table8(*, seed: int = 0) -> Finding:
     )
 
 
-# (32) and (33) ---------------------------------------------------------------------
+# (32) and (33) ----------------------------------------
 
 
 def printed_norm(radius: float) -> float:
@@ -303,7 +303,7 @@ def eq33(*, seed: int = 0) -> Finding:
     )
 
 
-# Appendix C.A ------------------------------------------------------------------------
+# Appendix C.A ----------------------------------------
 
 
 def printed_complexity_projection(w: Array, mu: Array) -> Array:
@@ -332,7 +332,7 @@ def complexity_projection(*, seed: int = 0) -> Finding:
     )
 
 
-# Entries ---------------------------------------------------------------------------
+# Entries ----------------------------------------
 
 _HERE = "fgmanifolds.verify.statements.maps"
 _GEOMETRY = "fgmanifolds.geometry"
@@ -406,8 +406,10 @@ ENTRIES = (
                 FORMULA,
                 "the printed projection on the sphere replaced by the right one",
                 f"{_HERE}:printed_projection",
-                lambda f: lambda kind, w, mu: (
-                    mu - w * np.sum(w * mu) if kind == "sphere" else f(kind, w, mu)
+                lambda f: (
+                    lambda kind, w, mu: (
+                        mu - w * np.sum(w * mu) if kind == "sphere" else f(kind, w, mu)
+                    )
                 ),
             ),
             Fault(
@@ -415,8 +417,8 @@ ENTRIES = (
                 FORMULA,
                 "the right tangent space of Stiefel with the skew part",
                 f"{_HERE}:right_tangent",
-                lambda f: lambda kind, w, u: (
-                    w.T @ u - u.T @ w if kind == "stiefel" else f(kind, w, u)
+                lambda f: (
+                    lambda kind, w, u: w.T @ u - u.T @ w if kind == "stiefel" else f(kind, w, u)
                 ),
             ),
             _SPHERE_PROJECTION,
