@@ -7,11 +7,15 @@ from fgmanifolds.verify.finding import VERDICTS, Finding
 from fgmanifolds.verify.mutation import Mutation, mutate, mutation_table
 from fgmanifolds.verify.onestep import psi
 from fgmanifolds.verify.problems import PROBLEMS, make_problem
-from fgmanifolds.verify.statements.convergence import corollary1, corollary2, theorem2
-from fgmanifolds.verify.statements.curvature import lemma1, remark1, two_spheres
-from fgmanifolds.verify.statements.gradients import theorem1
-from fgmanifolds.verify.statements.inequalities import one_step, supermartingale
-from fgmanifolds.verify.statements.stepsizes import denominator_bias
+from fgmanifolds.verify.statements.bias import denominator_bias
+from fgmanifolds.verify.statements.corollary1 import corollary1
+from fgmanifolds.verify.statements.corollary2 import corollary2
+from fgmanifolds.verify.statements.growth import one_step
+from fgmanifolds.verify.statements.lemma1 import lemma1
+from fgmanifolds.verify.statements.remark1 import remark1, two_spheres
+from fgmanifolds.verify.statements.supermartingale import supermartingale
+from fgmanifolds.verify.statements.theorem1 import theorem1
+from fgmanifolds.verify.statements.theorem2 import theorem2
 from fgmanifolds.verify.verification import Verified, claims_table, verify
 
 __all__ = [

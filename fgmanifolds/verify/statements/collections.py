@@ -13,7 +13,7 @@ from fgmanifolds.verify.claim import CORRECTED, DEFINITION, HOLDS, OPEN, Claim
 from fgmanifolds.verify.evidence import CODE, PRINTED, RIGHT, Evidence
 from fgmanifolds.verify.fault import FORMULA, PACKAGE, Fault, instead
 from fgmanifolds.verify.finding import Finding
-from fgmanifolds.verify.statements.norms import RADII
+from fgmanifolds.verify.statements.proposition1 import RADII
 
 __all__ = ["ENTRIES", "definition1", "eq1", "eq2", "example1", "running_times"]
 

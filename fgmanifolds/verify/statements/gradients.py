@@ -1,9 +1,8 @@
-"""Gradients and distances on products: Theorem 1, (6), (17) to (21)."""
+"""Gradients of components and of networks, (6) and (18)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,165 +11,27 @@ from torch import nn
 from fgmanifolds.geometry import Oblique, ScaledProductManifold, Sphere, Stiefel
 from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.validation import check_integer, check_number
 from fgmanifolds.verify import reference
-from fgmanifolds.verify.chart import Chart, joined, product_charts
-from fgmanifolds.verify.charted import check_product, default_product
-from fgmanifolds.verify.claim import CORRECTED, HOLDS, Claim
-from fgmanifolds.verify.evidence import CODE, PRINTED, RIGHT, Evidence
-from fgmanifolds.verify.fault import FORMULA, PACKAGE, Fault, negated, scaled
+from fgmanifolds.verify.claim import HOLDS, Claim
+from fgmanifolds.verify.evidence import CODE, PRINTED, Evidence
+from fgmanifolds.verify.fault import FORMULA, PACKAGE, Fault, scaled
 from fgmanifolds.verify.finding import Finding
+from fgmanifolds.verify.statements import theorem1
+from fgmanifolds.verify.statements.theorem1 import (
+    GRADIENT_SIGN,
+    NO_ROOT,
+    OF_PRODUCT,
+    PRODUCT,
+    TOLERANCE,
+    WHY,
+    Loss,
+    random_quartic,
+    slope_along,
+)
 
-__all__ = ["ENTRIES", "eq6", "eq18", "eq21", "theorem1"]
+__all__ = ["ENTRIES", "eq6", "eq18"]
 
-Loss = Callable[[Sequence[Array]], float]
-
-#: What fourth-order finite differences may leave.
-TOLERANCE = 1e-6
-
-
-# Theorem 1 ----------------------------------------
-
-
-def printed_root(norms: Sequence[float]) -> float:
-    """(6), (17), (19) and (20): the norm on the product, from those on its components."""
-    return float(np.sqrt(np.sum(np.square(norms))))
-
-
-def theorem1(
-    manifold: ScaledProductManifold | None = None,
-    loss: Loss | None = None,
-    gradient: Callable[[Sequence[Array]], Sequence[Array]] | None = None,
-    *,
-    samples: int = 5,
-    seed: int = 0,
-    step: float = 1e-4,
-) -> Finding:
-    """Check Theorem 1, eq. (17): the norm of a gradient on a product of manifolds.
-
-    The norm is by definition the steepest slope of the loss. It is measured by
-    finite differences of the loss along geodesics of the whole product, in
-    all directions of an orthonormal basis, and compared with the root of the
-    sum of the squared norms of the factors' projected gradients. Slopes have signs: the
-    gradient itself must have the slopes for its coefficients, not only their norm.
-
-    Parameters
-    ----------
-    manifold : ScaledProductManifold, optional
-        Default: as in :func:`lemma1`.
-    loss, gradient : callable, optional
-        A function of a point, and its Euclidean gradient. Default: a random quartic.
-    samples, seed : int
-        Number of random points, and the seed.
-    step : float
-        Length of the finite-difference step, relative to the smallest radius.
-
-    Returns
-    -------
-    Finding
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `manifold` is not a product of at least two components, or only one of
-        `loss` and `gradient` is given.
-    """
-    manifold = default_product() if manifold is None else manifold
-    check_product(manifold)
-    check_integer("samples", samples, low=1)
-    check_number("step", step, low=0.0, open_low=True)
-    if (loss is None) != (gradient is None):
-        raise ValueError("Give both loss and gradient, or neither.")
-    rng = np.random.default_rng(seed)
-    if loss is None or gradient is None:
-        loss, gradient = random_quartic(manifold, rng)
-    rows = [_theorem1_at(manifold, loss, gradient, rng, step) for _ in range(samples)]
-    found = Evidence()
-    for name in rows[0]:
-        form = PRINTED if name.startswith("(") else CODE
-        found.below(form, name, max(row[name] for row in rows), TOLERANCE)
-    return found.finding(
-        "Theorem 1",
-        "The norm of the gradient on a product is the root of the sum of the squared norms of the "
-        "factors' gradients, eq. (17).",
-        "Finite differences of fourth order; a gradient squared in (17) reads as its squared norm.",
-    )
-
-
-def random_quartic(
-    manifold: ScaledProductManifold, rng: np.random.Generator
-) -> tuple[Loss, Callable[[Sequence[Array]], list[Array]]]:
-    """A loss that couples all components, and its gradient."""
-    slopes = [rng.standard_normal(c.point_shape) / np.max(c.radii) for c in manifold.components]
-
-    def value(point: Sequence[Array]) -> float:
-        return float(sum(np.vdot(a, w) for a, w in zip(slopes, point, strict=True)))
-
-    def loss(point: Sequence[Array]) -> float:
-        return value(point) ** 4 / 24 + value(point)
-
-    def gradient(point: Sequence[Array]) -> list[Array]:
-        return [(value(point) ** 3 / 6 + 1) * a for a in slopes]
-
-    return loss, gradient
-
-
-def _theorem1_at(
-    manifold: ScaledProductManifold,
-    loss: Loss,
-    gradient: Callable[[Sequence[Array]], Sequence[Array]],
-    rng: np.random.Generator,
-    step: float,
-) -> dict[str, float]:
-    point = manifold.random_point(rng)
-    h = step * min(np.min(c.radii) for c in manifold.components)
-    basis = _basis_of_whole(manifold, point)
-    slopes = np.array([slope_along(manifold, loss, point, e, h) for e in basis])
-    steepest = float(np.linalg.norm(slopes))
-    riemannian = manifold.euclidean_to_riemannian_gradient(point, gradient(point))
-    parts = zip(manifold.components, point, riemannian, strict=True)
-    factors = [float(component.norm(w, g)) for component, w, g in parts]
-    coefficients = [float(manifold.inner_product(point, riemannian, e)) for e in basis]
-    norm = float(manifold.norm(point, riemannian))
-    return {
-        "(17): root of the sum against the steepest slope": abs(printed_root(factors) - steepest)
-        / steepest,
-        "norm of the product against the steepest slope": abs(norm - steepest) / steepest,
-        "gradient against the slopes, sign and all": float(
-            np.linalg.norm(np.array(coefficients) - slopes)
-        )
-        / steepest,
-    }
-
-
-def slope_along(
-    manifold: ScaledProductManifold,
-    loss: Loss,
-    point: Sequence[Array],
-    direction: Sequence[Array],
-    h: float,
-) -> float:
-    """Derivative of the loss along a geodesic, by finite differences of fourth order."""
-    values = [
-        loss(manifold.exp(point, [t * h * part for part in direction])) for t in (-2, -1, 1, 2)
-    ]
-    return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
-
-
-def _basis_of_whole(manifold: ScaledProductManifold, point: Sequence[Array]) -> list[list[Array]]:
-    """Orthonormal basis of the whole tangent space that mixes the factors.
-
-    From the charts, and rotated at random, so that no direction lies in one factor.
-    """
-    chart: Chart = joined(product_charts(manifold, point))
-    basis = chart.basis @ np.linalg.inv(np.linalg.cholesky(chart.metric)).T
-    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((chart.dim, chart.dim)))[0]
-    shapes = [c.point_shape for c in manifold.components]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    return [
-        [part.reshape(shape) for part, shape in zip(np.split(row, ends), shapes, strict=True)]
-        for row in (basis @ turn).T
-    ]
+_HERE = "fgmanifolds.verify.statements.gradients"
 
 
 def eq18(*, seed: int = 0) -> Finding:
@@ -224,9 +85,6 @@ def _slopes_alone(
     return np.asarray((steps @ [1, -8, 8, -1]) / (12 * h))
 
 
-# (6), on the torch side ----------------------------------------
-
-
 def eq6(*, seed: int = 0) -> Finding:
     """Check (6) and the R of FGSGD: the slope of a network's loss in the gradient's direction."""
     rng = np.random.default_rng(seed)
@@ -255,7 +113,7 @@ def eq6(*, seed: int = 0) -> Finding:
             )
         ]
         norms = [float(np.linalg.norm(x)) for part in tangent for x in np.atleast_3d(part)]
-        roots[pom] = printed_root(norms)
+        roots[pom] = theorem1.printed_root(norms)
         slopes[pom] = _loss_slope(adapter, pom, manifolds[pom], points[pom], tangent, loss)
     optimizer = FGSGD(adapter, lr=1e-3, gradient_norm="current")
     optimizer.step()
@@ -312,87 +170,15 @@ def _loss_slope(
     return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
 
 
-# (21) ----------------------------------------
-
-
-def printed_distance(parts: Sequence[float]) -> float:
-    """(21): the distance as the sum of the components' distances."""
-    return float(sum(parts))
-
-
-def right_distance(parts: Sequence[float]) -> float:
-    """The Riemannian distance: the root of the sum of squares."""
-    return float(np.sqrt(np.sum(np.square(parts))))
-
-
-def eq21(*, seed: int = 0) -> Finding:
-    """Check (21) against the length of a shortest curve, measured by its chords."""
-    rng = np.random.default_rng(seed)
-    product = ScaledProductManifold([Sphere(3, 1), Sphere(3, 1), Oblique(3, 2)], [1, 2, 1])
-    start = product.random_point(rng)
-    vector = product.random_tangent_vector(start, rng)
-    ends = [product.exp(start, t * vector) for t in np.linspace(0, 1, 501)]
-    chords = np.array(
-        [
-            [float(np.linalg.norm(a - b)) for a, b in zip(x, y, strict=True)]
-            for x, y in pairwise(ends)
-        ]
-    )
-    length, parts = float(np.sum(np.linalg.norm(chords, axis=1))), chords.sum(axis=0)
-    found = Evidence()
-    found.note("length of the geodesic, measured", length)
-    found.near(PRINTED, "(21), the sum", printed_distance(list(parts)), length, 1e-5)
-    found.near(RIGHT, "root of the sum of squares", right_distance(list(parts)), length, 1e-5)
-    found.near(
-        CODE, "dist, the root of the sum of squares", product.dist(start, ends[-1]), length, 1e-5
-    )
-    ours = float(product.geodesic_distance(start, ends[-1]))
-    found.near(CODE, "geodesic_distance, the sum", ours, float(parts.sum()), 1e-5)
-    ratio = float(parts.sum()) / length
-    found.between(RIGHT, "the sum over the length", ratio, 1.0, np.sqrt(3) + 1e-9)
-    return found.finding(
-        "(21)",
-        "The distance on a product is the sum of the components' distances.",
-        "The distance of the metric (10) is the root of the sum of squares (dist); the sum "
-        "(geodesic_distance) is at least that, at most sqrt(k) times it, and a metric of its own.",
-        corrected=True,
-    )
-
-
-# Entries ----------------------------------------
-
-_HERE = "fgmanifolds.verify.statements.gradients"
-_PRODUCT = "fgmanifolds.ScaledProductManifold"
-_OF_PRODUCT = "fgmanifolds.geometry:ScaledProductManifold"
-
-_NO_ROOT = Fault(
-    "theorem1-sum",
-    FORMULA,
-    "(17) as the sum of the norms",
-    f"{_HERE}:printed_root",
-    lambda f: lambda norms: float(sum(norms)),
-)
-GRADIENT_SIGN = Fault(
-    "gradient-sign",
-    PACKAGE,
-    "Riemannian gradients on products have the other sign",
-    f"{_OF_PRODUCT}.euclidean_to_riemannian_gradient",
-    negated,
-)
 _GRADIENT_NORMAL = Fault(
     "gradient-not-projected",
     PACKAGE,
     "Riemannian gradients on products keep their normal part",
-    f"{_OF_PRODUCT}.euclidean_to_riemannian_gradient",
+    f"{OF_PRODUCT}.euclidean_to_riemannian_gradient",
     lambda f: lambda self, point, g: f(self, point, g) + [0.1 * w for w in point],
 )
-_NORM = Fault(
-    "product-norm",
-    PACKAGE,
-    "ScaledProductManifold.norm is 1% too large",
-    f"{_OF_PRODUCT}.norm",
-    scaled(1.01),
-)
+
+
 _R = Fault(
     "fgsgd-norm",
     PACKAGE,
@@ -400,18 +186,6 @@ _R = Fault(
     "fgmanifolds.torch:FGSGD.pom_statistics",
     lambda f: lambda self: {name: (1.1 * r, g) for name, (r, g) in f(self).items()},
 )
-
-_WHY = (
-    "The gradient is the vector whose inner product with every direction is the slope in it, and "
-    "its norm the steepest slope. By (10) the inner product is a sum over the components, so the "
-    "component-wise gradients side by side have that property, and the squared norm is the sum "
-    "of theirs."
-)
-_FAULTS = (_NO_ROOT, GRADIENT_SIGN, _NORM)
-
-
-def _entry(name: str, where: str, printed: str, code: str) -> Claim:
-    return Claim(name, where, printed, "", code, theorem1, HOLDS, _WHY, _FAULTS)
 
 
 ENTRIES = (
@@ -423,25 +197,18 @@ ENTRIES = (
         "fgmanifolds.torch.FGSGD.pom_statistics",
         eq6,
         HOLDS,
-        _WHY,
-        (_NO_ROOT, _R),
+        WHY,
+        (NO_ROOT, _R),
     ),
-    _entry(
-        "theorem1",
-        "Theorem 1",
-        "The norm of the gradient is the root of the sum over the components.",
-        f"{_PRODUCT}.norm",
-    ),
-    _entry("eq17", "(17)", "As (6).", f"{_PRODUCT}.norm"),
     Claim(
         "eq18",
         "(18)",
         "The gradient on a product is the tuple of the components' gradients.",
         "",
-        f"{_PRODUCT}.euclidean_to_riemannian_gradient",
+        f"{PRODUCT}.euclidean_to_riemannian_gradient",
         eq18,
         HOLDS,
-        _WHY,
+        WHY,
         (
             Fault(
                 "eq18-half",
@@ -452,56 +219,6 @@ ENTRIES = (
             ),
             GRADIENT_SIGN,
             _GRADIENT_NORMAL,
-        ),
-    ),
-    _entry(
-        "eq19",
-        "(19)",
-        "The squared norm of the gradient is the sum over the components.",
-        f"{_PRODUCT}.norm",
-    ),
-    _entry("eq20", "(20)", "As (6).", f"{_PRODUCT}.norm"),
-    Claim(
-        "eq21",
-        "(21)",
-        "The distance is the sum of the components' distances.",
-        "The Riemannian distance is the root of the sum of squares.",
-        f"{_PRODUCT}.geodesic_distance, {_PRODUCT}.dist",
-        eq21,
-        CORRECTED,
-        "The length of a curve is the integral of the norm of its velocity, and by (10) that is "
-        "the root of the sum of squares. A geodesic of a product is one of each component, all at "
-        "constant speeds $d_i$: its length is $(\\sum d_i^2)^{1/2}$, below $\\sum d_i$ if two of "
-        "them move.",
-        (
-            Fault(
-                "eq21-printed-right",
-                FORMULA,
-                "the printed sum replaced by the root of the sum of squares",
-                f"{_HERE}:printed_distance",
-                lambda f: right_distance,
-            ),
-            Fault(
-                "eq21-right-sum",
-                FORMULA,
-                "the right distance without its root",
-                f"{_HERE}:right_distance",
-                lambda f: lambda parts: f(parts) ** 2 + 0.1,
-            ),
-            Fault(
-                "geodesic-distance-thrice",
-                PACKAGE,
-                "geodesic_distance is three times the sum",
-                f"{_OF_PRODUCT}.geodesic_distance",
-                scaled(3.0),
-            ),
-            Fault(
-                "dist-is-sum",
-                PACKAGE,
-                "dist is the sum of the components' distances",
-                f"{_OF_PRODUCT}.dist",
-                lambda f: lambda self, a, b: self.geodesic_distance(a, b),
-            ),
         ),
     ),
 )

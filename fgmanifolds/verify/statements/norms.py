@@ -1,141 +1,28 @@
-"""Norms and generalization bounds: Tables I, II, IV and VI, Proposition 1, Bai-Yin."""
+"""Norms of weights and groups: Tables II and IV."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import nn
 
 from fgmanifolds import capacity
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.torch import POMAdapter
 from fgmanifolds.verify import reference
-from fgmanifolds.verify.claim import CORRECTED, FAILS, HOLDS, Claim
+from fgmanifolds.verify.claim import CORRECTED, HOLDS, Claim
 from fgmanifolds.verify.evidence import CODE, PRINTED, RIGHT, Evidence
 from fgmanifolds.verify.fault import FORMULA, PACKAGE, Fault, instead, scaled
 from fgmanifolds.verify.finding import Finding
+from fgmanifolds.verify.statements.layers import KINDS, matrix_norms
 
-__all__ = [
-    "ENTRIES",
-    "bai_yin_law",
-    "norms_of_groups",
-    "proposition1",
-    "table1_and_6",
-    "table2_and_4",
-]
+__all__ = ["ENTRIES", "norms_of_groups", "table2_and_4"]
 
-KINDS = ("sphere", "oblique", "stiefel")
+_HERE = "fgmanifolds.verify.statements.norms"
+
 
 #: Kernels of the paper's networks, and a larger matrix.
 SHAPES = ((3, 3), (7, 7), (12, 5))
-
-
-def _norms(matrix: Array) -> dict[str, float]:
-    """The three norms of a matrix, by their definitions."""
-    return {
-        "frobenius": float(np.linalg.norm(matrix)),
-        "spectral": float(np.linalg.svd(matrix, compute_uv=False)[0]),
-        "rows": float(np.linalg.norm(matrix, axis=1).sum()),
-    }
-
-
-# Tables I and VI ----------------------------------------
-
-
-def printed_layer(groups: Sequence[float]) -> float:
-    """The layer's Frobenius norm that the tables have: a product over its groups."""
-    return float(np.prod(groups))
-
-
-def right_layer(groups: Sequence[float]) -> float:
-    """The layer's Frobenius norm: the root of the sum of squares."""
-    return float(np.sqrt(np.sum(np.square(groups))))
-
-
-def cited_bounds(layers: Sequence[dict[str, float]], width: int, samples: int) -> dict[str, float]:
-    """The three bounds of Tables I and VI from norms of layers, in the decimal logarithm."""
-    frobenius, spectral, rows = (
-        np.array([layer[key] for layer in layers]) for key in ("frobenius", "spectral", "rows")
-    )
-    depth, root = len(layers), math.sqrt(samples)
-    bartlett = np.sum((rows / spectral) ** (2 / 3)) ** 1.5
-    stable = math.sqrt(depth**2 * width * np.sum(frobenius**2 / spectral**2))
-    return {
-        "Neyshabur 2015": math.log10(2**depth * np.prod(frobenius) / root),
-        "Bartlett 2017": math.log10(np.prod(spectral) * bartlett / root),
-        "Neyshabur 2018": math.log10(np.prod(spectral) * stable / root),
-    }
-
-
-def table1_and_6(*, seed: int = 0) -> Finding:
-    """Check Tables I and VI on a network: products over groups in the place of layer norms.
-
-    A bound of the table stands on an upper bound of the norm of each layer. The
-    product of the norms of a layer's groups is none: groups with norms below 1 make
-    it fall without limit, while the norm of the layer is the root of the sum of
-    squares.
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 12, 3), nn.Conv2d(12, 6, 3))
-        adapter = POMAdapter(model, "pio", KINDS, seed=seed).initialize_()
-    found = Evidence()
-    direct, wrong, off = [], [], 0.0
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Conv2d):
-            continue
-        weight = module.weight.detach().double().numpy()
-        layer = _norms(weight.reshape(len(weight), -1))
-        groups = [
-            float(np.sqrt(sum(np.sum(np.square(part)) for part in adapter.point(name, pom))))
-            for pom in range(len(adapter.pom_names(name)))
-        ]
-        wrong.append(printed_layer(groups) / layer["frobenius"])
-        off = max(off, abs(right_layer(groups) / layer["frobenius"] - 1))
-        direct.append(layer)
-    found.above(PRINTED, "least product of groups' norms over the layer's", min(wrong), 1 - 1e-9)
-    found.below(RIGHT, "root of the sum of squares off the layer's norm by", off, 1e-6)
-    bounds = capacity.generalization_bounds(capacity.layer_norms(model, adapter), 50_000)
-    for name, value in cited_bounds(direct, 12, 50_000).items():
-        ours = float(bounds["layers"][name])
-        found.near(CODE, f"log10, {name}, from layers", ours, value, 1e-5)
-        groups_bound = float(bounds["groups"][name])
-        found.note(f"log10, {name}, from groups", groups_bound)
-    _lipschitz(found, direct, model, seed)
-    return found.finding(
-        "Tables I, VI",
-        "Products of the groups' norms stand for the layer's norm in three generalization bounds.",
-        "The product over groups is below the layer's norm, so that the theorems cited say nothing "
-        "of it. From the layers' norms, whose squares are the sums over the groups, the bounds "
-        "are the original ones.",
-        direct[int(np.argmin(wrong))],
-        beyond_repair=True,
-    )
-
-
-def _lipschitz(
-    found: Evidence, layers: Sequence[dict[str, float]], model: nn.Module, seed: int
-) -> None:
-    """What the theorems need: the product of layer norms bounds how matrices stretch vectors."""
-    rng = np.random.default_rng(seed)
-    stretch = []
-    for layer, module in zip(layers, model.children(), strict=True):
-        assert isinstance(module, nn.Conv2d)
-        matrix = module.weight.detach().double().numpy()
-        matrix = matrix.reshape(len(matrix), -1)
-        x = rng.standard_normal(matrix.shape[1])
-        for _ in range(50):  # power iteration: the stretch that is the largest
-            x = matrix.T @ (matrix @ x)
-            x /= np.linalg.norm(x)
-        stretch.append(float(np.linalg.norm(matrix @ x)) / layer["spectral"])
-    found.between(RIGHT, "largest stretch over the spectral norm", max(stretch), 0.99, 1 + 1e-9)
-
-
-# Tables II and IV ----------------------------------------
 
 
 def printed_norms(kind: str, columns: int) -> dict[str, float | None]:
@@ -174,7 +61,7 @@ def table2_and_4(*, seed: int = 0) -> Finding:
     for kind in KINDS:
         for a, b in SHAPES:
             draws = [reference.nearest(kind, rng.standard_normal((a, b))) for _ in range(200)]
-            norms = [_norms(w) for w in (*draws, *_extremes(kind, a, b))]
+            norms = [matrix_norms(w) for w in (*draws, *_extremes(kind, a, b))]
             name, printed = f"{kind} {a} x {b}", printed_norms(kind, b)
             for key in ("frobenius", "spectral"):
                 value = printed[key]
@@ -207,9 +94,6 @@ def table2_and_4(*, seed: int = 0) -> Finding:
         "[1, A^(1/2)], oblique [B^(1/2), (AB)^(1/2)], Stiefel [B, (AB)^(1/2)].",
         corrected=True,
     )
-
-
-# Table II's caption ----------------------------------------
 
 
 def printed_mean(norms: Sequence[float]) -> float:
@@ -250,7 +134,7 @@ def norms_of_groups(*, seed: int = 0) -> Finding:
 
 def _keep_lowest(lowest: dict[str, float], parts: Array) -> float:
     """Take note of the quotients; how far the package is from the norms of the matrix."""
-    whole, single = _norms(np.hstack(list(parts))), [_norms(part) for part in parts]
+    whole, single = matrix_norms(np.hstack(list(parts))), [matrix_norms(part) for part in parts]
     ours = capacity.concatenated_norms(parts, np.zeros(len(parts), dtype=int))
     for key in lowest:
         mean = printed_mean([norm[key] for norm in single])
@@ -258,147 +142,6 @@ def _keep_lowest(lowest: dict[str, float], parts: Array) -> float:
     return max(abs(float(getattr(ours, key)[0]) / whole[key] - 1) for key in lowest)
 
 
-# Proposition 1 ----------------------------------------
-
-
-def printed_bound(norm: str) -> float:
-    """Proposition 1: all norms of all groups are at most this."""
-    return 1.0
-
-
-def right_frobenius(columns: Sequence[int], gamma: float) -> float:
-    """Frobenius norm of a group: components have squared norms of gamma^2 times 1 or B."""
-    return gamma * float(np.sqrt(np.sum(columns)))
-
-
-def proposition1(*, seed: int = 0) -> Finding:
-    """Check Proposition 1 on all layers of the paper's networks, at lambda = 1.
-
-    For PI, PO and PIO. One layer is built as a module, and the norms of its groups are measured
-    on random weights.
-    """
-    found = Evidence()
-    worst_rows = (0.0, "")
-    frobenius, spectral_rows = 0.0, 0.0
-    for name in capacity.ARCHITECTURES:
-        for scheme in ("pi", "po", "pio"):
-            table = capacity.proposition1_norms(name, scheme=scheme, seed=seed)
-            largest, rows = float(table["frobenius"].max()), float(table["rows"].max())
-            found.note(f"{name}, {scheme}: largest Frobenius norm", largest)
-            found.note(f"{name}, {scheme}: largest row sum", rows)
-            frobenius = max(frobenius, largest)
-            spectral_rows = max(spectral_rows, rows)
-            layer = str(table["rows"].idxmax())
-            worst_rows = max(worst_rows, (rows, f"{name}, {scheme}, {layer}"))
-    found.below(PRINTED, "PI, PO, PIO: largest row sum", worst_rows[0], printed_bound("rows"))
-    bound = printed_bound("frobenius")
-    found.below(RIGHT, "PI, PO, PIO: largest Frobenius (and spectral) norm", frobenius, bound)
-    whole = capacity.proposition1_norms(
-        "ResNet-18", scheme="layer", manifolds=("oblique",), seed=seed
-    )
-    alone = float(whole["frobenius"].max())
-    found.above(RIGHT, "ResNet-18, all kernels of a layer in one POM: Frobenius norm", alone, 1.0)
-    for scheme in ("pi", "po", "pio"):
-        _measured_groups(found, scheme, seed)
-    return found.finding(
-        "Proposition 1",
-        "Frobenius, spectral and row-sum norms of all concatenated groups are at most 1.",
-        "With lambda >= 1 (the appendix prints <= 1). Frobenius and with them spectral norms are "
-        "at most 1 for PI, PO and PIO; row sums are not, and with all kernels of a layer in one "
-        "POM no norm is. The sum over rows is taken at its largest over the manifold.",
-        worst_rows[1],
-        beyond_repair=True,
-    )
-
-
-def _measured_groups(found: Evidence, scheme: str, seed: int) -> None:
-    """A layer of ResNet-18, 72 x 72: its groups on random weights, with the package's table."""
-    inputs, outputs = 72, 72
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = nn.Sequential(nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64))
-        adapter = POMAdapter(model, scheme, KINDS, seed=seed).initialize_()
-    gamma = (9 * (inputs + outputs)) ** -0.5
-    worst, off, rows = 0.0, 0.0, 0.0
-    for pom in range(0, len(adapter.pom_names("0")), 7):
-        kind = adapter.manifold("0", pom).components[0].kind
-        parts = np.concatenate([np.reshape(p, (-1, 3, 3)) for p in adapter.point("0", pom)])
-        norms = _norms(np.hstack(list(parts)))
-        columns = [1 if kind == "sphere" else 3] * len(parts)
-        off = max(off, abs(norms["frobenius"] / right_frobenius(columns, gamma) - 1))
-        worst, rows = max(worst, norms["frobenius"]), max(rows, norms["rows"])
-    found.below(CODE, f"{scheme}, a layer: Frobenius norm off its formula by", off, 1e-6)
-    shape = capacity.LayerShape("a layer", inputs, outputs, 3, 56)
-    table = capacity.proposition1_norms([shape], scheme=scheme, seed=seed)
-    largest, bound = float(table["frobenius"].iloc[0]), float(table["rows"].iloc[0])
-    found.between(
-        CODE, f"{scheme}, a layer: measured over the table's", worst / largest, 0.9, 1.001
-    )
-    found.between(CODE, f"{scheme}, a layer: row sum over the table's", rows / bound, 0.5, 1.001)
-
-
-# The law of Bai and Yin ----------------------------------------
-
-
-def printed_law(a: int, b: int, kind: str) -> float:
-    """Top singular value of a random point by the Bai-Yin law."""
-    scale = (a * b) ** -0.5 if kind == "sphere" else a**-0.5
-    return scale * (a**0.5 + b**0.5)
-
-
-def right_top(a: int, b: int, kind: str) -> float:
-    """What no top singular value exceeds: the root of B, and on the sphere 1."""
-    return 1.0 if kind == "sphere" else b**0.5
-
-
-def bai_yin_law(*, seed: int = 0) -> Finding:
-    """Compare the Bai-Yin law with random points, and with the points of largest singular value.
-
-    The law must not be exceeded for the proof; it is, by weights of rank one.
-    """
-    rng = np.random.default_rng(seed)
-    found = Evidence()
-    for kind in ("sphere", "oblique"):
-        for a, b in ((3, 3), (7, 7), (100, 50)):
-            points = [reference.nearest(kind, rng.standard_normal((a, b))) for _ in range(60)]
-            values = [_norms(w)["spectral"] for w in points]
-            mean, name = float(np.mean(values)), f"{kind} {a} x {b}"
-            law = printed_law(a, b, kind)
-            if (a, b) == (100, 50):  # large enough for the law
-                found.near(RIGHT, f"{name}: law over mean", law / mean, 1, 0.05)
-            else:
-                found.note(f"{name}: law over mean", law / mean)
-            top = _norms(reference.nearest(kind, np.ones((a, b))))["spectral"]
-            if (a, b) == (100, 50):
-                found.below(PRINTED, f"{name}: a point of rank 1 over the law", top / law, 1.0)
-            limit = right_top(a, b, kind)
-            found.near(RIGHT, f"{name}: the same over its limit", top / limit, 1, 1e-9)
-            gamma = (a * b * 2) ** -0.5  # one input and one output channel: the largest gamma
-            found.below(RIGHT, f"{name}: limit times gamma", limit * gamma, 1.0)
-            ours = capacity.bai_yin(COMPONENTS[kind](a, b))
-            found.near(CODE, f"{name}: bai_yin over the law", ours / law, 1, 1e-9)
-            measured = capacity.top_singular_value(COMPONENTS[kind](a, b), samples=100, rng=seed)
-            found.near(CODE, f"{name}: top_singular_value over the mean", measured / mean, 1, 0.08)
-    return found.finding(
-        "Proposition 1, Bai-Yin",
-        "The top singular value of a component is at most 1 / gamma, by the Bai-Yin law.",
-        "The law is one for large matrices and on average: a weight of rank one exceeds it. It is "
-        "not needed: the top singular value is at most B^(1/2), and B gamma^2 <= 1.",
-        corrected=True,
-    )
-
-
-# Entries ----------------------------------------
-
-_HERE = "fgmanifolds.verify.statements.norms"
-
-_BOUNDS = Fault(
-    "bounds-double",
-    PACKAGE,
-    "generalization_bounds is one decimal too large",
-    "fgmanifolds.capacity:generalization_bounds",
-    lambda f: lambda layers, samples: f(layers, samples) + 1.0,
-)
 _GROUP_NORMS = Fault(
     "norms-sum",
     PACKAGE,
@@ -406,6 +149,8 @@ _GROUP_NORMS = Fault(
     "fgmanifolds.capacity:concatenated_norms",
     lambda f: lambda *args: _with_rows(f(*args), 1.1),
 )
+
+
 _RANGES = Fault(
     "norm-ranges",
     PACKAGE,
@@ -418,55 +163,12 @@ _RANGES = Fault(
         }
     ),
 )
-RADII = Fault(
-    "adapter-radii",
-    PACKAGE,
-    "POMAdapter.initialize_ leaves weights 1.1 times as large as their radii",
-    "fgmanifolds.torch:POMAdapter.initialize_",
-    lambda f: lambda self, **options: _enlarge(f(self, **options)),
-)
 
 
 def _with_rows(norms: capacity.Norms, factor: float) -> capacity.Norms:
     return capacity.Norms(norms.frobenius, norms.spectral, factor * norms.rows)
 
 
-def _enlarge(adapter: POMAdapter) -> POMAdapter:
-    with torch.no_grad():
-        for layer in adapter.layers.values():
-            layer.weight.mul_(1.1)
-    return adapter
-
-
-_TABLE1 = (
-    Fault(
-        "table1-printed-right",
-        FORMULA,
-        "the printed product replaced by the root of the sum of squares",
-        f"{_HERE}:printed_layer",
-        lambda f: lambda groups: 1.0000001 * right_layer(groups),
-    ),
-    Fault(
-        "table1-right-sum",
-        FORMULA,
-        "the right layer norm as the sum of the groups' norms",
-        f"{_HERE}:right_layer",
-        instead(lambda groups: float(np.sum(groups))),
-    ),
-    Fault(
-        "table1-no-depth",
-        FORMULA,
-        "Neyshabur's first bound without 2^L",
-        f"{_HERE}:cited_bounds",
-        lambda f: (
-            lambda layers, width, samples: {
-                name: value - (name == "Neyshabur 2015") * len(layers) * math.log10(2)
-                for name, value in f(layers, width, samples).items()
-            }
-        ),
-    ),
-    _BOUNDS,
-)
 _TABLE2 = (
     Fault(
         "table2-frobenius",
@@ -487,21 +189,13 @@ _TABLE2 = (
     _GROUP_NORMS,
     _RANGES,
 )
+
+
 _WHY_ROWS = (
     "The row-sum norm is $\\sum_i \\|w_{i\\cdot}\\|$ with squares that sum to the squared "
     "Frobenius norm: at most $\\sqrt A$ times that, for equal rows, and at least that, for one "
     "row. On a Stiefel manifold no row is longer than 1, so that it is at least B."
 )
-_WHY_LAYER = (
-    "The three theorems bound the error by products over layers of norms of whole matrices, with "
-    "which one bounds how a network stretches differences. Squared Frobenius norms of blocks add "
-    "up. Their product has nothing to do with that: with 50 groups of norm 0.3 it is 10^-26."
-)
-
-
-def _table1(name: str, where: str, printed: str, right: str) -> Claim:
-    code = "fgmanifolds.capacity.generalization_bounds"
-    return Claim(name, where, printed, right, code, table1_and_6, FAILS, _WHY_LAYER, _TABLE1)
 
 
 def _table2(name: str, where: str, printed: str, right: str) -> Claim:
@@ -510,12 +204,6 @@ def _table2(name: str, where: str, printed: str, right: str) -> Claim:
 
 
 ENTRIES = (
-    _table1(
-        "table1",
-        "Table I",
-        "Three bounds with products of the groups' norms.",
-        "A layer's squared Frobenius norm is the sum over its groups; the bounds are of layers.",
-    ),
     _table2(
         "table2",
         "Table II",
@@ -551,79 +239,5 @@ ENTRIES = (
             _GROUP_NORMS,
         ),
     ),
-    Claim(
-        "proposition1",
-        "Proposition 1",
-        "All norms of all concatenated groups are at most 1.",
-        "Frobenius and spectral norms are, for PI, PO and PIO; row sums are not.",
-        "fgmanifolds.capacity.proposition1_norms",
-        proposition1,
-        FAILS,
-        "A group of n components of radius gamma has the squared Frobenius norm $\\gamma^2 \\sum "
-        "\\|w_i\\|^2 \\le n B \\gamma^2$, and $\\gamma^2 = 1/(AB(C + D))$: at most 1 for n up to "
-        "A(C + D). A PI group has at most D components, a PO group C; a whole layer has CD. Row "
-        "sums are up to $\\sqrt A$ times as large for kernels, and for blocks of matrices A is "
-        "the number of channels.",
-        (
-            Fault(
-                "proposition1-three",
-                FORMULA,
-                "a bound of 100 for the row sums",
-                f"{_HERE}:printed_bound",
-                instead(lambda norm: 100.0 if norm == "rows" else 1.0),
-            ),
-            Fault(
-                "proposition1-quarter",
-                FORMULA,
-                "a bound of 1/4 for the Frobenius norms",
-                f"{_HERE}:printed_bound",
-                scaled(0.25),
-            ),
-            Fault(
-                "proposition1-half",
-                FORMULA,
-                "half of the Frobenius norm of a group",
-                f"{_HERE}:right_frobenius",
-                scaled(0.5),
-            ),
-            RADII,
-        ),
-    ),
-    Claim(
-        "bai-yin",
-        "Proposition 1, proof",
-        "Top singular values are at most 1 / gamma by the Bai-Yin law.",
-        "They are at most B^(1/2) <= 1 / gamma, without the law.",
-        "fgmanifolds.capacity.bai_yin",
-        bai_yin_law,
-        CORRECTED,
-        "The law speaks of random matrices that grow, and of almost all of them. Training makes "
-        "no random matrices. The largest singular value is at most the Frobenius norm, $\\sqrt B$ "
-        "or 1, with equality for rank one; and $B\\gamma^2 \\le 1/(A(C + D)) \\le 1$.",
-        (
-            Fault(
-                "bai-yin-loose",
-                FORMULA,
-                "the law with an estimate that is ten times as large",
-                f"{_HERE}:printed_law",
-                scaled(10.0),
-            ),
-            Fault(
-                "bai-yin-limit",
-                FORMULA,
-                "a limit of twice the root of B",
-                f"{_HERE}:right_top",
-                scaled(2.0),
-            ),
-            Fault(
-                "bai-yin-package",
-                PACKAGE,
-                "bai_yin is twice as large",
-                "fgmanifolds.capacity:bai_yin",
-                scaled(2.0),
-            ),
-        ),
-    ),
     _table2("table4", "Table IV", "As Table II.", "As Table II."),
-    _table1("table6", "Table VI", "As Table I.", "As Table I."),
 )
