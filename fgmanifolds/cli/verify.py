@@ -46,7 +46,7 @@ def verify(
     With --mutate: 0 when every fault is noticed by the entries that should.
     """
     with user_errors():
-        check_choice("form", form, FORMATS)
+        check_choice("format", form, FORMATS)
         check_integer("seed", seed, low=0)
         from fgmanifolds.verify import CLAIMS
 

@@ -18,10 +18,8 @@ __all__ = []
 
 _HERE = "fgmanifolds.verify.places"
 
-
 #: Step of finite differences of vector fields, and what is left of them.
 H = 1e-5
-
 
 NOISE = 1e-7
 

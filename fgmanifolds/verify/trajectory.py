@@ -23,7 +23,6 @@ CURVATURE = {"sphere": 1.0, "oblique": 1.0, "stiefel": 0.125}
 #: Size of the loss: gradients that are large enough for a denominator above 1.
 SIZE = 3.0
 
-
 #: Weight of the loss's cubic part, which makes gradients change from place to place.
 CUBE = 0.05
 

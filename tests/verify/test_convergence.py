@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from fgmanifolds.verify.convergence import psi
 
 from fgmanifolds.verify import (
     corollary1,
     corollary2,
     denominator_bias,
     one_step,
+    psi,
     supermartingale,
     theorem2,
 )

@@ -20,7 +20,6 @@ __all__ = ["ENTRIES", "eq24", "eq25", "eq26", "one_step", "without_kappa"]
 
 _HERE = "fgmanifolds.verify.statements.growth"
 
-
 #: What finite differences and rounding leave of an inequality, relative to r(t)^2.
 SLACK = 1e-6
 

@@ -26,7 +26,6 @@ __all__ = ["ENTRIES", "lemma1", "lemma1_factors", "never_positive"]
 
 _HERE = "fgmanifolds.verify.statements.lemma1"
 
-
 #: Deviation, relative to the sizes of the vectors, that rounding may leave.
 ROUNDING = 1e-9
 
@@ -157,7 +156,6 @@ def lemma1_factors(*, seed: int = 0) -> Finding:
 
 
 PRODUCT = "fgmanifolds.ScaledProductManifold"
-
 
 OF_PRODUCT = "fgmanifolds.geometry:ScaledProductManifold"
 

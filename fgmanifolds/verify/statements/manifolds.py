@@ -16,7 +16,6 @@ __all__ = ["ENTRIES", "table5", "table7"]
 
 _HERE = "fgmanifolds.verify.statements.manifolds"
 
-
 #: One of each curved class, at unit radius and at another one.
 CURVED: tuple[Component, ...] = (Sphere(4, 3), Oblique(4, 3), Stiefel(4, 3))
 

@@ -20,7 +20,6 @@ __all__ = ["ENTRIES", "norms_of_groups", "table2_and_4"]
 
 _HERE = "fgmanifolds.verify.statements.norms"
 
-
 #: Kernels of the paper's networks, and a larger matrix.
 SHAPES = ((3, 3), (7, 7), (12, 5))
 

@@ -31,7 +31,6 @@ __all__ = ["ENTRIES", "remark1", "two_spheres"]
 
 _HERE = "fgmanifolds.verify.statements.remark1"
 
-
 #: Components on which Remark 1.2 is checked.
 REMARK1_COMPONENTS: tuple[Component, ...] = (
     Sphere(3, 3),

@@ -25,9 +25,7 @@ __all__ = [
 
 _HERE = "fgmanifolds.verify.statements.text_gains"
 
-
 ALL = "sphere+oblique+stiefel+euclidean"
-
 
 THREE = "sphere+oblique+stiefel"
 

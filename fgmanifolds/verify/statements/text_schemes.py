@@ -17,7 +17,6 @@ __all__ = ["ENTRIES", "all_best", "pio_best", "poms_better", "which_scheme", "wo
 
 _HERE = "fgmanifolds.verify.statements.text_schemes"
 
-
 #: Tables with schemes: (table, system, augmentation).
 RUNS = (
     ("XI", "resnet18", None),

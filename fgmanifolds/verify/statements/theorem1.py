@@ -171,7 +171,6 @@ def _basis_of_whole(manifold: ScaledProductManifold, point: Sequence[Array]) -> 
 
 PRODUCT = "fgmanifolds.ScaledProductManifold"
 
-
 OF_PRODUCT = "fgmanifolds.geometry:ScaledProductManifold"
 
 
