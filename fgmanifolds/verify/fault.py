@@ -84,8 +84,9 @@ def scaled(factor: float) -> Change:
     return change
 
 
-#: What a function gives, with the other sign.
-negated: Change = scaled(-1.0)
+def negated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function gives, with the other sign."""
+    return scaled(-1.0)(function)
 
 
 def instead(replacement: Any) -> Change:

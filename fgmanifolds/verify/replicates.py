@@ -24,11 +24,14 @@ class Runs:
     ----------
     start, early, late : array of shape (runs,)
         At the start, and over two windows of steps.
+    path : dict of int to float
+        Mean over the runs at every tenth step.
     """
 
     start: Array
     early: Array
     late: Array
+    path: dict[int, float]
 
     @property
     def log_ratios(self) -> Array:
@@ -77,7 +80,7 @@ def noisy_pulls(
 
     def keep(step: Step) -> None:
         t = step.iteration
-        if t == 1 or 100 < t <= 150 or t > steps - 50:
+        if t % 10 == 1 or 100 < t <= 150 or t > steps - 50:
             kept[t] = _squares(step.point, minima)
 
     FGSGDSolver(
@@ -94,7 +97,8 @@ def noisy_pulls(
     ).run(problem, initial_point=_starts(manifold, minima, rng))
     early = np.mean([kept[t] for t in range(101, 151)], axis=0)
     late = np.mean([kept[t] for t in range(steps - 49, steps + 1)], axis=0)
-    return Runs(kept[1], early, late)
+    path = {t: float(values.mean()) for t, values in kept.items() if t % 10 == 1}
+    return Runs(kept[1], early, late, path)
 
 
 def _starts(

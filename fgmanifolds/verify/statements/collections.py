@@ -15,7 +15,16 @@ from fgmanifolds.verify.fault import FORMULA, PACKAGE, Fault, instead
 from fgmanifolds.verify.finding import Finding
 from fgmanifolds.verify.statements.proposition1 import RADII
 
-__all__ = ["ENTRIES", "definition1", "eq1", "eq2", "example1", "running_times"]
+__all__ = [
+    "ENTRIES",
+    "definition1",
+    "eq1",
+    "eq2",
+    "example1",
+    "example_adapter",
+    "running_times",
+    "sets_of",
+]
 
 #: Output and input channel of a kernel.
 Kernel = tuple[int, int]
@@ -49,7 +58,8 @@ def running_times() -> Finding:
 # Definition 1 and Example 1 ----------------------------------------
 
 
-def _adapter(inputs: int, outputs: int, scheme: str, seed: int) -> POMAdapter:
+def example_adapter(inputs: int, outputs: int, scheme: str, seed: int) -> POMAdapter:
+    """A convolution of 3 x 3 kernels on Sp and St."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64))
@@ -83,7 +93,7 @@ def definition1(*, seed: int = 0) -> Finding:
     """Check Definition 1 and the schemes: which kernels each POM of a layer holds."""
     found = Evidence()
     for scheme in ("pi", "po", "pio"):
-        adapter = _adapter(6, 10, scheme, seed)
+        adapter = example_adapter(6, 10, scheme, seed)
         sets = sets_of(adapter)
         counts = Counter(kernel for kernels in sets for kernel in kernels)
         wrong = sum(counts[d, c] != 1 for d in range(10) for c in range(6))
@@ -118,7 +128,7 @@ def example1(*, seed: int = 0) -> Finding:
     """Check Example 1: the POMs of a 3 x 3 x 4 x 6 tensor with Sp and St."""
     found = Evidence()
     for scheme in ("pi", "po", "pio"):
-        adapter, wanted = _adapter(4, 6, scheme, seed), printed_sets(scheme)
+        adapter, wanted = example_adapter(4, 6, scheme, seed), printed_sets(scheme)
         manifolds = [adapter.manifold("0", n) for n in range(len(adapter.pom_names("0")))]
         counts = Counter((m.components[0].kind, m.n_factors) for m in manifolds)
         for (kind, size), count in wanted.items():
@@ -168,7 +178,7 @@ def eq2(*, seed: int = 0) -> Finding:
     error = 4 * (2 / conv.weight.numel()) ** 0.5  # four standard deviations of a variance
     name = "variance of Glorot's weights over 2 gamma^2"
     found.near(RIGHT, name, variance / (2 * gamma**2), 1, error)
-    adapter = _adapter(inputs, outputs, "pi", seed)
+    adapter = example_adapter(inputs, outputs, "pi", seed)
     found.note("gamma, glorot", gamma)
     sizes = [
         float(np.linalg.norm(np.reshape(part, (-1, 3, 3)), ord=2, axis=(1, 2)).max())
