@@ -90,7 +90,7 @@ class Layer:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.conv = nn.Conv2d(4, 6, 3, padding=1, bias=False, dtype=torch.float64)
-            self.model = nn.Sequential(self.conv)
+            self.model = nn.Sequential(self.conv, nn.BatchNorm2d(6, dtype=torch.float64))
             kinds = ("sphere", "oblique", "stiefel")
             self.adapter = POMAdapter(self.model, scheme, kinds, seed=seed, **options)
             self.adapter.initialize_()

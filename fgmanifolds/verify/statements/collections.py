@@ -58,11 +58,16 @@ def running_times() -> Finding:
 # Definition 1 and Example 1 ----------------------------------------
 
 
+def _normalised(inputs: int, outputs: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs, dtype=torch.float64))
+
+
 def example_adapter(inputs: int, outputs: int, scheme: str, seed: int) -> POMAdapter:
     """A convolution of 3 x 3 kernels on Sp and St."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = nn.Sequential(nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64))
+        model = _normalised(inputs, outputs)
         return POMAdapter(model, scheme, ("sphere", "stiefel"), seed=seed).initialize_()
 
 
@@ -188,7 +193,7 @@ def eq2(*, seed: int = 0) -> Finding:
     ]
     found.near(CODE, "radius of Stiefel kernels over gamma", max(sizes) / gamma, 1, 1e-9)
     with torch.random.fork_rng():
-        model = nn.Sequential(nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64))
+        model = _normalised(inputs, outputs)
         example = torch.zeros(1, inputs, 10, 10, dtype=torch.float64)
         other = POMAdapter(model, "pi", ("sphere",), fan_out="feature_map", example=example)
         other.initialize_()

@@ -91,7 +91,7 @@ def eq6(*, seed: int = 0) -> Finding:
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         convolution = nn.Conv2d(4, 6, 3, bias=False, dtype=torch.float64)
-        model = nn.Sequential(convolution)
+        model = nn.Sequential(convolution, nn.BatchNorm2d(6))
         adapter = POMAdapter(model, "pio", ("sphere", "oblique", "stiefel"), seed=seed)
         adapter.initialize_()
     target = torch.randn(convolution.weight.shape, generator=generator, dtype=torch.float64)

@@ -69,7 +69,10 @@ def table1_and_6(*, seed: int = 0) -> Finding:
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 12, 3), nn.Conv2d(12, 6, 3))
+        model = nn.Sequential()
+        for inputs, outputs in ((3, 8), (8, 12), (12, 6)):
+            model.append(nn.Conv2d(inputs, outputs, 3))
+            model.append(nn.BatchNorm2d(outputs))
         adapter = POMAdapter(model, "pio", KINDS, seed=seed).initialize_()
     found = Evidence()
     direct, wrong, off = [], [], 0.0
@@ -111,8 +114,8 @@ def _lipschitz(
     """What the theorems need: the product of layer norms bounds how matrices stretch vectors."""
     rng = np.random.default_rng(seed)
     stretch = []
-    for layer, module in zip(layers, model.children(), strict=True):
-        assert isinstance(module, nn.Conv2d)
+    convolutions = [module for module in model.children() if isinstance(module, nn.Conv2d)]
+    for layer, module in zip(layers, convolutions, strict=True):
         matrix = module.weight.detach().double().numpy()
         matrix = matrix.reshape(len(matrix), -1)
         x = rng.standard_normal(matrix.shape[1])

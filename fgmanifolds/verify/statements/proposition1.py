@@ -78,7 +78,8 @@ def _measured_groups(found: Evidence, scheme: str, seed: int) -> None:
     inputs, outputs = 72, 72
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = nn.Sequential(nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64))
+        conv = nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64)
+        model = nn.Sequential(conv, nn.BatchNorm2d(outputs))
         adapter = POMAdapter(model, scheme, KINDS, seed=seed).initialize_()
     gamma = (9 * (inputs + outputs)) ** -0.5
     worst, off, rows = 0.0, 0.0, 0.0

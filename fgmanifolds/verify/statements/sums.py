@@ -44,7 +44,7 @@ def eq13(*, seed: int = 0) -> Finding:
     rng = np.random.default_rng(seed)
     product, found = _product(), Evidence()
     point = product.random_point(rng)
-    u, v = (product.projection(point, rng.standard_normal((3, 3, 2))) for _ in range(2))
+    u, v = (product.projection(point, list(rng.standard_normal((3, 3, 2)))) for _ in range(2))
     whole = float(printed_fields(u) @ printed_fields(v))
     parts = zip(product.components, point, u, v, strict=True)
     by_13 = printed_inner([float(c.inner_product(w, a, b)) for c, w, a, b in parts])
@@ -70,7 +70,7 @@ def eq14(*, seed: int = 0) -> Finding:
     rng = np.random.default_rng(seed)
     product, found = _product(), Evidence()
     point = product.random_point(rng)
-    u, v = (product.projection(point, rng.standard_normal((3, 3, 2))) for _ in range(2))
+    u, v = (product.projection(point, list(rng.standard_normal((3, 3, 2)))) for _ in range(2))
     us, vs = ([_alone(x, i) for i in range(3)] for x in (u, v))
     tables = [[float(product.inner_product(point, a, b)) for b in vs] for a in us]
     table = np.array(tables)
