@@ -104,7 +104,8 @@ def test_bad_input():
 
 def test_a_verdict_that_is_wrong_without_faults_is_an_error(monkeypatch):
     claim = CLAIMS["eq33"]
-    monkeypatch.setitem(CLAIMS, "eq33", type(claim)(**{**vars(claim), "expected": "fails"}))
+    wrong = {"eq33": type(claim)(**{**vars(claim), "expected": "fails"})}
+    monkeypatch.setattr("fgmanifolds.verify.mutation.CLAIMS", wrong)
     with pytest.raises(RuntimeError, match="eq33: holds as corrected without any fault"):
         mutate(["gain-sign"], others=0.05)
 

@@ -206,7 +206,9 @@ def eq26(*, seed: int = 0) -> Finding:
     return found.finding(
         "(26)",
         "The expected growth of Psi is bounded by the inner product and r(t)^2.",
-        "It does not follow from (24) and (25), which give 2 r(t)^2 together; it follows directly.",
+        "It does not follow from (24) and (25), which give 2 r(t)^2 together; it follows directly. "
+        "Where samples have gradients of different norms, g differs between them and stays inside "
+        "of the expectation, as in (24).",
     )
 
 
