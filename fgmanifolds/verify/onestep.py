@@ -16,7 +16,16 @@ from fgmanifolds.steps.norms import running_mean_square
 from fgmanifolds.validation import check_integer
 from fgmanifolds.verify.problems import make_problem
 
-__all__ = ["CASES", "Case", "OneStep", "PathStep", "kinked", "path_steps", "psi"]
+__all__ = [
+    "CASES",
+    "Case",
+    "OneStep",
+    "PathStep",
+    "kinked",
+    "path_steps",
+    "psi",
+    "rare_gradient",
+]
 
 SCHEDULE = robbins_monro(0.5, 50, 0.75)
 
@@ -213,6 +222,27 @@ class OneStep:
             for u, d in zip(gradients, g, strict=True)
         ]
         return PathStep(rho**2, np.array(after), float(np.mean(inner)))
+
+
+def rare_gradient(rate: float = 0.05) -> tuple[float, float, float]:
+    """A step where one sample in ten has a gradient of norm 100, and the others none.
+
+    On a unit sphere at distance 1, straight to the minimum.
+
+    Returns
+    -------
+    change : float
+        Expected change of the squared distance, each sample with its own g.
+    inside, outside : float
+        ``2 r <Log, grad> / g`` with g inside of the expectation, and with the g of the mean
+        gradient in front of it.
+    """
+    rho, norm, share = 1.0, 100.0, 0.1
+    case = Case("", Sphere(3, 1), rho, norm, rate, signs=(1.0,))
+    step = case.step(case.denominator())
+    mean = Case("", Sphere(3, 1), rho, share * norm)
+    outside = -2 * rate * rho * share * norm / mean.denominator()
+    return share * (float(step.after[0]) - rho**2), share * step.inner, outside
 
 
 def path_steps(*, points: int, seed: int = 0, size: float = 4.0) -> list[PathStep]:
