@@ -45,7 +45,7 @@ def error(net):
 def trained():
     """An adapter, and the network after one and after four epochs."""
     torch.manual_seed(0)
-    net = build_model("cnn", 1, 10)
+    net = build_model("cnn", 10, in_channels=1)
     adapter = POMAdapter(net, "pio", exclude=("classifier",)).initialize_()
     optimizer = FGSGD(adapter, lr=0.05, momentum=0.9)
     epochs(net, optimizer, 1, adapter)
@@ -108,7 +108,7 @@ def test_bad_pairs_are_refused(trained):
     with pytest.raises(ValueError, match="has shape"):
         distances(adapter, a, {**b, "conv2.weight": b["conv1.weight"]})
     torch.manual_seed(5)
-    other = build_model("cnn", 1, 10)
+    other = build_model("cnn", 10, in_channels=1)
     POMAdapter(other, seed=0, exclude=("classifier",)).initialize_()
     adapter_other = POMAdapter(copy.deepcopy(other), seed=0, exclude=("classifier",))
     with torch.no_grad():
@@ -176,7 +176,7 @@ def test_a_closure_must_give_a_scalar(trained):
 
 def test_fine_tuning_keeps_the_accuracy_of_a_network_trained_by_sgd():
     torch.manual_seed(1)
-    net = build_model("cnn", 1, 10)
+    net = build_model("cnn", 10, in_channels=1)
     epochs(net, torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9), 6)
     pretrained = error(net)
     adapter = POMAdapter(net, "pio", exclude=("classifier",)).initialize_(from_weights=True)
@@ -196,6 +196,6 @@ def test_curvature_at_a_trained_weight(trained):
 
 def test_exported_state_loads_into_a_plain_model(trained):
     adapter, _, _ = trained
-    plain = build_model("cnn", 1, 10)
+    plain = build_model("cnn", 10, in_channels=1)
     plain.load_state_dict(adapter.export().state_dict())
     assert isinstance(plain, nn.Module)
