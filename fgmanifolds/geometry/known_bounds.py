@@ -8,10 +8,11 @@ import pymanopt.manifolds as theirs
 from pymanopt.manifolds.manifold import Manifold
 
 from fgmanifolds.geometry.grassmann import Grassmann
+from fgmanifolds.geometry.hyperbolic import Hyperbolic
 from fgmanifolds.geometry.oblique import Oblique
 from fgmanifolds.geometry.stiefel import Stiefel
 
-__all__ = ["is_flat_space", "known_curvature_bounds"]
+__all__ = ["is_flat_space", "is_unbounded", "known_curvature_bounds"]
 
 Bounds = tuple[float, float]
 FLAT: Bounds = (0.0, 0.0)
@@ -65,6 +66,12 @@ def _by_shape(manifold: Any) -> Bounds | None:
     else:
         return None
     return copies.sectional_curvature_bounds
+
+
+def is_unbounded(manifold: Manifold) -> bool:
+    """Whether a space that is not linear has points at any distance."""
+    endless = (theirs.PoincareBall, theirs.SymmetricPositiveDefinite, theirs.Positive)
+    return isinstance(manifold, (Hyperbolic, *endless))
 
 
 def is_flat_space(manifold: Manifold) -> bool:

@@ -100,7 +100,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
         results = [getattr(self.manifold, verb)(*row) for row in zip(*rows, strict=True)]
         if not results:
             return np.zeros((*lead, *self.point_shape))
-        stacked = np.stack(results).reshape(*lead, *np.shape(results[0]))
+        stacked = np.stack(results).reshape((*lead, *np.shape(results[0])))
         return stacked if stacked.ndim else stacked.item()
 
     def inner_product(self, point: Array, tangent_vector_a: Array, tangent_vector_b: Array) -> Any:
@@ -120,7 +120,10 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
     def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
         """Second fundamental form, from the Weingarten map."""
-        return second_fundamental_form(self.manifold, point / self._r, u, v) / self._r
+        w, u, v = self._arrays(point=point, u=u, v=v)
+        rows = zip(*(x.reshape(-1, *self.point_shape) for x in (w / self._r, u, v)), strict=True)
+        forms = [second_fundamental_form(self.manifold, *row) / self._r for row in rows]
+        return np.reshape(forms, w.shape)
 
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
         """Weingarten map."""
@@ -183,28 +186,61 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
         return np.reshape(rows, u.shape)
 
     def ricci_curvature(self, point: Array, u: Array, v: Array) -> Any:
-        """Ricci curvature, a trace over a basis; for one point."""
+        """Ricci curvature, a trace over a basis, one for each point."""
         self._check_tangents(point, u=u, v=v)
         frames = self.tangent_frames(point)
-        return float(np.sum(self.curvature_form(point, frames, u, v, frames)))
+        total = np.sum(self.curvature_form(point, frames, u, v, frames), axis=0)
+        return total if np.ndim(total) else float(total)
 
-    def scalar_curvature(self, point: Array) -> float:
-        """Scalar curvature, a trace over a basis; for one point."""
+    def scalar_curvature(self, point: Array) -> Any:
+        """Scalar curvature, a trace over a basis, one for each point."""
         frames = self.tangent_frames(point)
         rows = [self.curvature_form(point, frames, e, e, frames) for e in frames]
-        return float(np.sum(rows))
+        total = np.sum(rows, axis=(0, 1))
+        return total if np.ndim(total) else float(total)
 
     def tangent_frames(self, point: Array) -> Array:
-        """Orthonormal basis of the tangent space."""
-        return tangent_basis(self.manifold, point / self._r)
+        """Orthonormal bases of the tangent spaces, shape ``(dim, *point.shape)``."""
+        (point,) = self._arrays(point=point)
+        points = point.reshape(-1, *self.point_shape) / self._r
+        frames = np.stack([tangent_basis(self.manifold, w) for w in points], axis=1)
+        return frames.reshape(self.dim, *point.shape)
 
     def coordinates(self, point: Array, vector: Array) -> Array:
-        """Coordinates in the basis :meth:`tangent_frames`, shape (..., dim); for one point."""
-        return np.stack([self.inner_product(point, e, vector) for e in self.tangent_frames(point)])
+        """Coordinates in the basis :meth:`tangent_frames`, shape (..., dim)."""
+        frames = self.tangent_frames(point)
+        return np.moveaxis(np.asarray(self.inner_product(point, frames, vector)), 0, -1)
 
     def vector(self, point: Array, coordinates: ArrayLike) -> Array:
         """Tangent vector of the `coordinates` that :meth:`coordinates` gives."""
-        return np.tensordot(np.asarray(coordinates), self.tangent_frames(point), axes=(-1, 0))
+        c = np.asarray(coordinates, dtype=float)
+        if c.shape[-1:] != (self.dim,):
+            raise ValueError(f"coordinates has shape {c.shape}; the last axis must be {self.dim}.")
+        weights = np.moveaxis(c, -1, 0)
+        weights = weights.reshape(*weights.shape, *(1,) * len(self.point_shape))
+        frames = self.tangent_frames(point)
+        lead = weights.ndim - frames.ndim
+        frames = frames.reshape(self.dim, *(1,) * lead, *frames.shape[1:]) if lead > 0 else frames
+        return np.sum(weights * frames, axis=0)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, ScaledSubmanifold)
+            and (type(self.manifold), str(self.manifold), self._r)
+            == (type(other.manifold), str(other.manifold), other._r)
+            and all(
+                np.array_equal(mine, vars(other.manifold).get(name))
+                for name, mine in vars(self.manifold).items()
+                if isinstance(mine, np.ndarray)
+            )
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self.manifold), str(self.manifold), self._r))
+
+    def extremal_planes(self) -> Any:
+        """Not known for manifolds of pymanopt."""
+        raise self._unknown("the planes of extremal curvature")
 
     def _unknown(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"{what} of {self} is not known: pymanopt does not give it.")

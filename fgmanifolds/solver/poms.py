@@ -11,7 +11,7 @@ from pymanopt.manifolds import Product
 from pymanopt.manifolds.manifold import Manifold
 
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.geometry.known_bounds import FLAT, is_flat_space
+from fgmanifolds.geometry.known_bounds import FLAT, is_flat_space, is_unbounded
 from fgmanifolds.geometry.known_bounds import known_curvature_bounds as _bounds
 from fgmanifolds.steps import StepRule, as_rule
 
@@ -55,6 +55,11 @@ class Poms:
         self.groups = _checked_groups(groups, len(self.parts))
         if rule.name in FREE:
             return
+        if rule.name == "global" and (endless := [p for p in self.parts if is_unbounded(p)]):
+            raise ValueError(
+                f'rule="global" bounds distances by norms of points, which {endless[0]} does not '
+                'allow: take rule="corollary2".'
+            )
         unknown = [] if curvature_bounds else [p for p in self.parts if _bounds(p) is None]
         if unknown and not fall_back:
             raise ValueError(

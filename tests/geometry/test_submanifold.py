@@ -16,6 +16,7 @@ from fgmanifolds import (
     Sphere,
     Stiefel,
 )
+from fgmanifolds.testing import check_manifold
 
 matplotlib.use("agg")
 
@@ -190,3 +191,18 @@ def test_pymanopt_check_gradient_and_hessian(metric, capsys):
     assert residual < 1e-12
     symmetry = float(printed.split("should be close to zero: ")[1].split("= ")[1].split(".\n")[0])
     assert abs(symmetry) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "manifold",
+    [
+        ScaledSubmanifold(pymanopt.manifolds.Sphere(3, 2), radius=2.0),
+        ScaledSubmanifold(pymanopt.manifolds.Stiefel(4, 2)),
+        ScaledProductManifold([pymanopt.manifolds.Sphere(3, 1), Stiefel(4, 2)], scales=[0.5, 2]),
+    ],
+    ids=str,
+)
+def test_the_contract_suite_on_manifolds_of_pymanopt(manifold):
+    # Pymanopt's distances on spheres are by arccos: 1e-8 between equal points.
+    verdict = check_manifold(manifold, skip=["distances"])
+    assert sum(not finding.skipped for finding in verdict.findings) > 20

@@ -205,6 +205,12 @@ def test_every_manifold_of_pymanopt(manifold):
         assert not any("rule=None was taken" in note for note in bounded.run(problem).notes)
 
 
+def test_norms_of_points_bound_no_distance_on_unbounded_spaces():
+    for manifold in (Hyperbolic(4, 1), theirs.SymmetricPositiveDefinite(4)):
+        with pytest.raises(ValueError, match='rule="global" bounds distances by norms of points'):
+            FGSGDSolver(rule="global", verbosity=0).run(quadratic(manifold))
+
+
 def test_known_bounds():
     assert known_curvature_bounds(theirs.Sphere(3)) == (1.0, 1.0)
     assert known_curvature_bounds(theirs.Sphere(2)) == (0.0, 0.0)
