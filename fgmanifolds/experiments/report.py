@@ -162,7 +162,8 @@ def verification_report(found: Sequence[Verified], seed: int) -> str:
     sections = [
         Section(
             f"{row['paper']}: {row['verdict']}",
-            text=f"Printed: {row['printed']} Right: {row['right']} {note} Code: {row['code']}.",
+            text=f"Printed: {row['printed']} Right: {row['right']} {note} Code: {row['code']}. "
+            f"The check notices {_faults(one)}.",
             table=_table(_figures(one), index=False) if one.finding.measured else "",
         )
         for one, note, (_, row) in zip(found, notes, table.iterrows(), strict=True)
@@ -179,4 +180,10 @@ def verification_report(found: Sequence[Verified], seed: int) -> str:
 
 
 def _figures(one: Verified) -> pd.DataFrame:
-    return pd.DataFrame(one.finding.measured.items(), columns=["measured", "value"])
+    demands = one.finding.demands
+    rows = [(name, value, demands.get(name, "")) for name, value in one.finding.measured.items()]
+    return pd.DataFrame(rows, columns=["measured", "value", "demanded"])
+
+
+def _faults(one: Verified) -> str:
+    return "; ".join(fault.what for fault in one.claim.faults) or "nothing: it has no verdict"

@@ -11,8 +11,16 @@ from fgmanifolds.validation import check_choice
 
 __all__ = ["VERDICTS", "Finding"]
 
-#: What can come out of a check.
-VERDICTS = ("holds", "holds as corrected", "fails", "not testable")
+#: What can come out of a check. A definition says nothing that could be false and has no verdict;
+#: "not confirmed" is a statement that fails and whose counterpart could not be confirmed either.
+VERDICTS = (
+    "holds",
+    "holds as corrected",
+    "fails",
+    "not confirmed",
+    "not testable",
+    "definition",
+)
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,16 @@ class Finding:
         Where it stands in the paper.
     claim : str
         What was checked, in words.
-    verdict : {"holds", "holds as corrected", "fails", "not testable"}
+    verdict : str
+        One of :data:`VERDICTS`.
     measured : mapping of str to float
         The figures that the verdict rests on; deviations are relative.
     note : str
         What to know about the verdict.
     counterexample : object, optional
         For a statement that fails.
+    demands : mapping of str to str
+        For each figure what was demanded of it, and whether it met that.
     """
 
     statement: str
@@ -40,6 +51,7 @@ class Finding:
     measured: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     counterexample: Any = None
+    demands: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("verdict", self.verdict, VERDICTS)

@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from fgmanifolds.validation import check_choices, check_integer
-from fgmanifolds.verify.claims import CLAIMS, Claim
+from fgmanifolds.verify.claim import Claim
+from fgmanifolds.verify.claims import CLAIMS
 from fgmanifolds.verify.finding import Finding
 
-__all__ = ["Verified", "claims_table", "verify"]
+__all__ = ["Verified", "claims_table", "run_check", "verify"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Verified:
             "verdict": finding.verdict,
             "expected": claim.expected,
             "measured": {key: float(value) for key, value in finding.measured.items()},
+            "demands": dict(finding.demands),
+            "kind": claim.kind,
             "note": finding.note,
             "counterexample": None if example is None else str(example),
         }
@@ -90,13 +93,13 @@ def verify(
         if on_claim is not None:
             on_claim(claim)
         if claim.check not in known:
-            known[claim.check] = _run(claim.check, seed)
+            known[claim.check] = run_check(claim.check, seed)
         found.append(Verified(claim, known[claim.check]))
     return found
 
 
-def _run(check: Callable[..., Finding], seed: int) -> Finding:
-    """Checks of fixed numbers have no seed."""
+def run_check(check: Callable[..., Finding], seed: int) -> Finding:
+    """Run a check; those of fixed numbers have no seed."""
     return check(seed=seed) if "seed" in signature(check).parameters else check()
 
 

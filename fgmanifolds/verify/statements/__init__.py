@@ -1,0 +1,1 @@
+"""The statements, in groups: each with its check, its derivation and its faults."""
