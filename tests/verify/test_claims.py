@@ -2,8 +2,11 @@
 
 import importlib
 import json
+import random
 
+import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from fgmanifolds.cli import app
@@ -20,7 +23,12 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def found():
+def states():
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+@pytest.fixture(scope="module")
+def found(states):
     return verify(seed=1)
 
 
@@ -43,10 +51,26 @@ def test_what_fails_has_a_counterexample_and_what_is_tested_has_figures(found):
     for one in found:
         if one.finding.verdict == "fails":
             assert one.finding.counterexample is not None, one.claim.name
-        assert bool(one.finding.measured) == (one.finding.verdict != "not testable")
+        without = one.finding.verdict in ("not testable", "definition")
+        assert bool(one.finding.measured) != without
+        assert set(one.finding.demands) <= set(one.finding.measured)
         assert one.finding.note or one.finding.verdict == "holds"
     json.dumps([one.to_dict() for one in found], allow_nan=False)
     assert len(claims_table(found)) == len(CLAIMS)
+
+
+def test_checks_leave_random_states_alone(states, found):
+    python, numpy, generator = states
+    assert random.getstate() == python
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy))  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_verdicts_do_not_depend_on_the_seed(seed):
+    for one in verify(seed=seed):
+        assert one.as_expected, (one.claim.name, one.finding)
 
 
 def resolve(path):
@@ -70,7 +94,7 @@ def test_the_code_named_exists():
 
 
 def test_a_check_runs_once_for_statements_that_share_it():
-    one, other = verify(["eq13", "eq16"])
+    one, other = verify(["eq3", "eq30"])
     assert one.finding is other.finding
 
 
@@ -82,6 +106,22 @@ def test_unexpected_verdicts_are_told(monkeypatch):
     result = CliRunner().invoke(app, ["verify", "--only", "eq2"])
     assert result.exit_code == 1
     assert "eq2: fails, expected: holds as corrected" in result.output
+
+
+def test_list_runs_nothing(monkeypatch):
+    monkeypatch.setattr("fgmanifolds.verify.verify", lambda *_, **__: pytest.fail("it ran"))
+    result = CliRunner().invoke(app, ["verify", "--list", "--only", "eq24,text-pio"])
+    assert result.exit_code == 0, result.output
+    assert "eq24" in result.output
+    assert "text-pio" in result.output
+    assert "eq25" not in result.output
+
+
+def test_explain():
+    result = CliRunner().invoke(app, ["verify", "--explain", "eq33"])
+    assert result.exit_code == 0, result.output
+    for part in ("Printed:", "Right:", "Why: By homothety", "Measured:", "eq33-printed-sign"):
+        assert part in result.output
 
 
 @pytest.mark.parametrize("form", ["table", "json", "html"])
@@ -104,6 +144,7 @@ def test_formats(form, tmp_path):
         (["--format", "pdf"], "format='pdf'"),
         (["--seed", "-1"], "seed=-1"),
         (["--only", "eq2", "--out", "/proc/none/x"], "No such file"),
+        (["--explain", "eq34"], "explain='eq34'"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -8,10 +8,10 @@ from fgmanifolds.verify import (
     corollary2,
     denominator_bias,
     one_step,
+    psi,
     supermartingale,
     theorem2,
 )
-from fgmanifolds.verify.convergence import psi
 from fgmanifolds.verify.problems import PROBLEMS, make_problem
 
 
