@@ -53,6 +53,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/steps.py
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/solvers.py
+	$(BIN)/python -m fgmanifolds verify --mutate
 
 clean:
 	rm -rf .venv runs docs/_build docs/_generated docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import fgmanifolds
 from fgmanifolds.verify import claims_table, verify
+from fgmanifolds.verify.pictures import PICTURES, caption, picture
 
 project = "fgmanifolds"
 author = "The fgmanifolds developers"
@@ -32,11 +33,41 @@ html_title = "fgmanifolds"
 
 
 def write_claims(app):
-    """Run the checks of the paper's statements and write the list that paper.md includes."""
+    """Run the checks of the paper's statements and write what the pages on them include."""
     folder = Path(app.srcdir) / "_generated"
     folder.mkdir(exist_ok=True)
-    entries = [claim_text(row) for _, row in claims_table(verify()).iterrows()]
-    (folder / "claims.md").write_text("\n".join(entries), encoding="utf-8")
+    found = verify()
+    for kind in ("statement", "text"):
+        chosen = [one for one in found if one.claim.kind == kind]
+        entries = [claim_text(row) for _, row in claims_table(chosen).iterrows()]
+        name = "claims.md" if kind == "statement" else "texts.md"
+        (folder / name).write_text("\n".join(entries), encoding="utf-8")
+    sections = [statement_text(one, folder) for one in found if one.claim.name in PICTURES]
+    (folder / "statements.md").write_text("\n".join(sections), encoding="utf-8")
+
+
+def statement_text(one, folder):
+    """A section of statements.md, with its picture."""
+    claim, finding = one.claim, one.finding
+    picture(claim.name).savefig(folder / f"{claim.name}.svg", metadata={"Date": None})
+    figures = [
+        f"| {key.replace('|', '&#124;')} | {value:.4g} | {finding.demands.get(key, '')} |"
+        for key, value in list(finding.measured.items())[:12]
+    ]
+    faults = [f"- {fault.what} ({fault.side})" for fault in claim.faults]
+    lines = [
+        f"## {claim.where}: {finding.verdict}",
+        f"**Printed.** {claim.printed}",
+        *([f"**Right.** {claim.right}"] if claim.right else []),
+        claim.why,
+        f"![{claim.where}](_generated/{claim.name}.svg)",
+        f"*{caption(claim.name)}*",
+        "\n".join(["| measured | value | demanded |", "|---|---|---|", *figures]),
+        finding.note,
+        "The check notices:",
+        "\n".join(faults),
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
 
 
 def claim_text(row):
