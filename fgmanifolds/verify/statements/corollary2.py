@@ -158,7 +158,7 @@ ENTRIES = (
                 PACKAGE,
                 "random points of Sphere have no negative entries",
                 "fgmanifolds.geometry:Sphere.random_point",
-                lambda f: lambda self, rng=None: np.abs(f(self, rng)),
+                lambda f: lambda *args, **options: np.abs(f(*args, **options)),
             ),
         ),
     ),

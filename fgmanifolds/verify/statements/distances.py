@@ -103,7 +103,7 @@ ENTRIES = (
                 PACKAGE,
                 "dist is the sum of the components' distances",
                 f"{OF_PRODUCT}.dist",
-                lambda f: lambda self, a, b: self.geodesic_distance(a, b),
+                lambda f: lambda self, a, b, **_: self.geodesic_distance(a, b),
             ),
         ),
     ),

@@ -131,7 +131,7 @@ _BOUNDS = Fault(
     PACKAGE,
     "generalization_bounds is one decimal too large",
     "fgmanifolds.capacity:generalization_bounds",
-    lambda f: lambda layers, samples: f(layers, samples) + 1.0,
+    lambda f: lambda *args, **options: f(*args, **options) + 1.0,
 )
 
 

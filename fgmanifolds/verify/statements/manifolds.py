@@ -141,7 +141,7 @@ SPHERE_PROJECTION = Fault(
     PACKAGE,
     "Sphere.projection takes away half of the normal part",
     f"{GEOMETRY}:Sphere.projection",
-    lambda f: lambda self, w, u: 0.5 * (u + f(self, w, u)),
+    lambda f: lambda self, w, u, **options: 0.5 * (u + f(self, w, u, **options)),
 )
 
 
@@ -159,7 +159,7 @@ STIEFEL_RETRACTION = Fault(
     PACKAGE,
     "Stiefel.retraction leaves out the orthonormalisation",
     f"{GEOMETRY}:Stiefel.retraction",
-    instead(lambda self, w, v: w + v),
+    instead(lambda self, w, v, **_: w + v),
 )
 
 

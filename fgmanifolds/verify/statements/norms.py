@@ -146,7 +146,7 @@ _GROUP_NORMS = Fault(
     PACKAGE,
     "concatenated_norms has 1.1 times the row sums",
     "fgmanifolds.capacity:concatenated_norms",
-    lambda f: lambda *args: _with_rows(f(*args), 1.1),
+    lambda f: lambda *args, **options: _with_rows(f(*args, **options), 1.1),
 )
 
 
