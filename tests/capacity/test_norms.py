@@ -157,6 +157,18 @@ def test_squares_of_groups_sum_to_that_of_the_layer():
         assert np.sum(layer.groups.frobenius**2) == pytest.approx(layer.whole.frobenius[0] ** 2)
 
 
+def test_spectral_norms_of_poms_with_blocks_of_several_shapes():
+    model = nn.Sequential(nn.Linear(7, 11))
+    adapter = POMAdapter(model, "pio", ("sphere", "stiefel"), pom="manifold", radius=0.7)
+    adapter.initialize_()
+    (layer,) = layer_norms(model, adapter)
+    for pom in range(2):
+        blocks = [np.reshape(x, (-1, *x.shape[-2:])) for x in adapter.point("0", pom)]
+        assert len(blocks) > 1
+        norms = [np.linalg.norm(np.concatenate(list(x), axis=1), 2) for x in blocks]
+        assert layer.groups.spectral[pom] == pytest.approx(max(norms))
+
+
 def test_bounds_of_a_model_and_their_recorder():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     recorder = BoundRecorder(model, 50, input_norm=2.0)

@@ -4,12 +4,14 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import ttest_rel
 
 from fgmanifolds.experiments import Method, TrainConfig, Trainer, compare, train
-from fgmanifolds.experiments.compare import choose_lr
+from fgmanifolds.experiments.compare import _paired, choose_lr
 
 SHORT = TrainConfig(epochs=3)
 
@@ -211,3 +213,21 @@ def test_ties_go_to_the_smaller_loss():
         }
     )
     assert choose_lr(runs) == {"a": 0.2}
+
+
+def test_p_values_are_those_of_paired_differences():
+    rng = np.random.default_rng(0)
+    sgd, ours = rng.normal(5, 1, 6), rng.normal(4.5, 1, 6)
+    rows = [("SGD", seed, error) for seed, error in enumerate(sgd)]
+    rows += [("FG-SGD", seed, error) for seed, error in reversed(list(enumerate(ours)))]
+    runs = pd.DataFrame(rows, columns=["label", "seed", "test_error"])
+    found = _paired(runs[runs["label"] == "FG-SGD"]["test_error"], runs)
+    assert found == pytest.approx(ttest_rel(ours, sgd).pvalue)
+    assert math.isnan(_paired(runs[runs["label"] == "SGD"]["test_error"], runs))
+
+
+def test_radii_are_updated_after_each_epoch():
+    trainer = Trainer(replace(SHORT, epochs=2))
+    for epoch in range(2):
+        trainer.run_epoch()
+        assert trainer.adapter.collection.rescalings == epoch + 1

@@ -260,6 +260,22 @@ def test_radii_that_are_set_by_hand_are_followed():
     assert adapter.residual() < 1e-6
 
 
+@pytest.mark.parametrize("native", [None, False])
+def test_denominators_follow_the_radii(native):
+    """On spheres of twice the radius rho_hat is twice as large."""
+    net = network()
+    adapter = POMAdapter(net, "kernel", ("sphere",), exclude=("3",), radius=None).initialize_()
+    optimizer = FGSGD(adapter, lr=1e-9, gradient_norm="current", native=native)
+    net[0].weight.grad = 10 * torch.ones_like(net[0].weight)
+    for factor in (1.0, 2.0):
+        layer = adapter.layers["0"]
+        layer.rescale_(factor * layer.radius)
+        optimizer.step()
+        norm, g = optimizer.pom_statistics()["0"]
+        expected = norm * (2 * layer.radius.float() + norm)
+        torch.testing.assert_close(g, expected.clamp(min=1), rtol=1e-5, atol=0)
+
+
 def test_the_summary_tells_clamped_and_skipped():
     net = network()
     adapter = POMAdapter(net, exclude=("3",)).initialize_()

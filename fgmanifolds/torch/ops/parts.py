@@ -104,14 +104,22 @@ class Part(abc.ABC):
     def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
         """Move by `move` (shape [n]) times what :meth:`project` kept, and retract."""
 
-    def _bounded(self, move: Tensor, curved: Tensor | bool) -> tuple[Tensor, Tensor]:
-        """Moves of curved components up to a length of LONGEST radii, and the lengths."""
+    @property
+    def _curved(self) -> Tensor | bool:
+        """Whether each component, or every one, is curved."""
+        return True
+
+    def _bounded(self, move: Tensor) -> tuple[Tensor, float | None]:
+        """Moves of curved components up to a length of LONGEST radii, and the largest length.
+
+        Only on the CPU does a look at that not make anybody wait; elsewhere it is None.
+        """
         turn = planes.turns(move, self.radius, self._squares)
-        near = turn.device.type == "cpu" and bool(turn.max() <= planes.LONGEST)
-        if curved is False or near:
-            return move, turn
-        far = (planes.LONGEST / turn).clamp_(max=1)
-        return move * (far if curved is True else torch.where(curved, far, 1.0)), turn
+        longest = float(turn.max()) if turn.device.type == "cpu" else None
+        if longest is not None and longest <= planes.LONGEST:
+            return move, longest
+        far = torch.where(torch.as_tensor(self._curved), (planes.LONGEST / turn).clamp(max=1), 1.0)
+        return move * far, longest
 
     def distance(self, weights: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
         """Distances of components, or upper bounds of them, shape [n]."""
@@ -141,6 +149,10 @@ class BatchedPart(Part):
         super().__init__(*args)
         self._name, self._retraction = manifold, retraction
         self._kept: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def _curved(self) -> Tensor | bool:
+        return self._name != "euclidean"
 
     def by_manifold(self) -> Iterator[tuple[str, Any]]:
         """As :meth:`Part.by_manifold`."""
@@ -173,9 +185,8 @@ class BatchedPart(Part):
         """As :meth:`Part.move_`."""
         assert self._kept is not None
         (unit, tangent), self._kept = self._kept, None
-        move, turn = self._bounded(move, self._name != "euclidean")
-        # Only on the CPU does a look at the longest step not make anybody wait.
-        short = bool(turn.max() <= 1) if turn.device.type == "cpu" else None
+        move, longest = self._bounded(move)
+        short = None if longest is None else longest <= 1
         step = tangent * (move / self.radius)[:, None, None]
         unit = OPS[self._name].retract(unit, step, self._retraction, short)
         self._scatter_(weights, self.scale * unit)
@@ -220,6 +231,7 @@ class PlanesPart(Part):
         self._planes = scratch.memory[..., : len(self.radius)]
         self._layers = kinds
         self._w, self._u = (self._views(part) for part in self._planes)
+        self._masks: Masks | None = None
 
     @property
     def masks(self) -> Masks:
@@ -228,6 +240,10 @@ class PlanesPart(Part):
             return Masks.of(self.kinds, self.radius.dtype)
         one = Masks.of(self.kinds[:1], self.radius.dtype)
         return Masks(*(mask.expand_as(self.kinds) for mask in one))
+
+    @property
+    def _curved(self) -> Tensor | bool:
+        return self.kinds != KINDS.index("euclidean")
 
     def by_manifold(self) -> Iterator[tuple[str, Any]]:
         """As :meth:`Part.by_manifold`."""
@@ -279,22 +295,24 @@ class PlanesPart(Part):
             self._squares = squares[: len(self.radius)]
             return self._squares
         w, u = map(planes.columns_of, self._planes)
-        planes.project_(w, u, self.masks, self.radius, self._shared.names)
+        self._masks = self.masks
+        planes.project_(w, u, self._masks, self.radius, self._shared.names)
         self._squares = planes.squared_norm(u)
         return self._squares
 
     def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
         """As :meth:`Part.move_`."""
-        move, turn = self._bounded(move, self.kinds != KINDS.index("euclidean"))
-        # Only on the CPU does a look at the longest step not make anybody wait.
-        passes = planes.passes_for(turn) if move.device.type == "cpu" else 3
+        move, longest = self._bounded(move)
+        passes = 3 if longest is None else planes.passes_for(longest)
         if self._shared.compiled is not None:
             w, u = map(planes.columns_of, self._shared.memory)
             missing = (0, w[0][0].numel() - len(move))
             self._shared.compiled.move(passes)(w, u, *self._padded(), F.pad(move, missing))
         else:
             w, u = map(planes.columns_of, self._planes)
-            planes.move_(w, u, self.masks, self.radius, self._shared.names, move, passes=passes)
+            masks = self.masks if self._masks is None else self._masks
+            planes.move_(w, u, masks, self.radius, self._shared.names, move, passes=passes)
+            self._masks = None
         self._write_(weights, self._w)
 
     def _padded(self) -> tuple[Tensor, Tensor]:

@@ -136,13 +136,12 @@ def retract_(
 LONGEST = 1e6
 
 
-def passes_for(turn: Tensor) -> int:
-    """Passes of Gram-Schmidt that the longest of some steps needs, from their lengths in radii.
+def passes_for(longest: float) -> int:
+    """Passes of Gram-Schmidt that the longest of some steps needs, from its length in radii.
 
     Each pass loses orthogonality in proportion to the condition number, which is about the
     length, so that a third one mends what is beyond the reach of two.
     """
-    longest = float(turn.max())
     return 1 if longest <= 1 else (2 if longest <= 1e3 else 3)
 
 

@@ -313,7 +313,8 @@ class POMOptimizer(StateMixin, Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        active = [self._active(group) for group in self.param_groups]
+        by_weight = self._guards.layers_by_weight()
+        active = [self._active(group, by_weight) for group in self.param_groups]
         self._guards.check_tensors(active)
         self._guards.warn_of_strangers(self.param_groups)
         if not self._may_step(active):
@@ -331,9 +332,8 @@ class POMOptimizer(StateMixin, Optimizer):
         self._guards.note_written()
         return loss
 
-    def _active(self, group: dict[str, Any]) -> Active:
+    def _active(self, group: dict[str, Any], by_weight: Mapping[int, POMLayer]) -> Active:
         with_gradients = [p for p in group["params"] if p.grad is not None]
-        by_weight = self._guards.layers_by_weight()
         layers = [by_weight[id(p)] for p in with_gradients if id(p) in by_weight]
         plain = [p for p in with_gradients if id(p) not in by_weight]
         return Active(group, self._rule(group), layers, plain)
@@ -479,8 +479,9 @@ class POMOptimizer(StateMixin, Optimizer):
         found = []
         for layer in layers:
             own = self.state[layer.weight].get("mean_square")
-            missing = like.new_full((layer.view.n_poms,), math.nan)
-            found.append(missing if own is None else own.to(like))
+            if own is None:
+                own = like.new_full((layer.view.n_poms,), math.nan)
+            found.append(own.to(like))
         return torch.cat(found)
 
     def _remember(

@@ -196,10 +196,11 @@ class FGSGD(POMOptimizer):
         assert way is not None
         assert way.table is not None
         scale = self.gradient_scale(group)
-        past = self._past_squares(way.table.layers, way.table.like)
+        past = way.past(self.state)
         norm, g = way.step_(layers, self.state, group, active.rule, past, scale)
+        norm = scale * norm
+        way.remember(layers, self.state, norm)
         norms, gs = norm.split(way.table.sizes), g.split(way.table.sizes)
-        numbers = [way.position(layer) for layer in layers]
-        sizes = [way.table.sizes[i] for i in numbers]
-        own, own_g = torch.cat([norms[i] for i in numbers]), torch.cat([gs[i] for i in numbers])
-        self._remember(layers, sizes, scale * own, own_g)
+        for layer in layers:
+            i = way.position(layer)
+            self._last[layer.name] = norms[i], gs[i]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fgmanifolds.steps import StepRule
+from fgmanifolds.steps import NORM_MOMENTUM, StepRule
 from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
@@ -96,6 +97,7 @@ class NativeWay:
         if key == self._key:
             return
         self._key, self._noted = key, {}
+        self._past, self._views = torch.empty(0), list[Tensor | None]()
         layers = [
             layer
             for layer in self._adapter.layers.values()
@@ -135,6 +137,48 @@ class NativeWay:
         own = norms[[self._position[layer.name] for layer in layers]].tolist()
         limit = largest_norm(torch.float32)
         return [layer for layer, norm in zip(layers, own, strict=True) if norm <= limit]
+
+    # Running means of R^2 ------------------------------------------------------------
+
+    def past(self, state: Any) -> Tensor:
+        """Running means of R^2 of all POMs; nan where there is none.
+
+        What the optimizer's state holds of them are views of this one tensor.
+        """
+        assert self.table is not None
+        kept = [state[layer.weight].get("mean_square") for layer in self.table.layers]
+        if len(self._views) == len(kept) and all(map(operator.is_, kept, self._views)):
+            return self._past
+        parts = [
+            torch.full((size,), math.nan) if own is None else own.float()
+            for own, size in zip(kept, self.table.sizes, strict=True)
+        ]
+        self._past = torch.cat(parts)
+        views = self._past.split(self.table.sizes)
+        # None where a layer has not been stepped yet.
+        known = zip(kept, views, strict=True)
+        self._views = [None if own is None else view for own, view in known]
+        for layer, view in zip(self.table.layers, self._views, strict=True):
+            if view is not None:
+                state[layer.weight]["mean_square"] = view
+        return self._past
+
+    def remember(self, layers: Sequence[POMLayer], state: Any, norm: Tensor) -> None:
+        """Take the present R of some layers into the running means."""
+        assert self.table is not None
+        squares = norm * norm
+        new = torch.where(
+            self._past.isnan(), squares, torch.lerp(self._past, squares, 1 - NORM_MOMENTUM)
+        )
+        if len(layers) < len(self.table.layers):
+            new = torch.where(self._own(layers), new, self._past)
+        self._past.copy_(new)
+        views = None
+        for layer in layers:
+            i = self._position[layer.name]
+            if self._views[i] is None:
+                views = self._past.split(self.table.sizes) if views is None else views
+                self._views[i] = state[layer.weight]["mean_square"] = views[i]
 
     # Steps ------------------------------------------------------------------------
 

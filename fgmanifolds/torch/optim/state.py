@@ -115,7 +115,7 @@ class StateMixin(Optimizer):
         own = state.get("fgmanifolds")
         if not isinstance(own, dict):
             raise ValueError(
-                f"state_dict is not that of a {type(self).__name__}: it has no POMs "
+                f"state_dict is not that of {type(self).__name__}: it has no POMs "
                 "(the key 'fgmanifolds' is missing)."
             )
         for key in ("adapter", "steps", "skipped_steps", "best_loss"):

@@ -123,8 +123,7 @@ def test_steps_of_any_length_stay_on_the_manifold(length, native):
 
 
 def test_passes_by_length():
-    lengths = torch.tensor([0.5, 1.0]), torch.tensor([1.0, 3.0]), torch.tensor([2e3])
-    assert [planes.passes_for(turn) for turn in lengths] == [1, 2, 3]
+    assert [planes.passes_for(longest) for longest in (0.5, 1.0, 3.0, 2e3)] == [1, 1, 2, 3]
 
 
 def test_channels_last_weights_stay_so():

@@ -121,7 +121,7 @@ def test_states_of_others_are_refused():
             optimizer.load_state_dict(other.state_dict())
     net = model()
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="not that of an FGSGD"):
+    with pytest.raises(ValueError, match="not that of FGSGD"):
         optimizer.load_state_dict(sgd.state_dict())
     state = optimizer.state_dict()
     sets = state["fgmanifolds"]["adapter"]["layers"]["0"]["sets"]

@@ -73,10 +73,10 @@ def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
         return False
     rows, columns = layer.view.batches[0].shape
     numel, strides = layer.view.n_components * rows * columns, weight.stride()
-    tensors = [weight, weight.grad, buffer]
-    return all(
-        _is_plain(one, numel) and one.stride() == strides for one in tensors if one is not None
-    )
+    for one in (weight, weight.grad, buffer):
+        if one is not None and not (_is_plain(one, numel) and one.stride() == strides):
+            return False
+    return True
 
 
 def _is_plain(tensor: Tensor, numel: int) -> bool:
