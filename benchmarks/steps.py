@@ -118,10 +118,19 @@ def fresh_model(work: Callable[[], nn.Module], layout: torch.memory_format) -> n
     return with_gradients(work().to(memory_format=layout))
 
 
+def warm_up(step: Step, most: int = 60, seconds: float = 3.0) -> None:
+    """Step until momenta, and with them the norms R, no longer grow, but not for ever."""
+    start = time.perf_counter()
+    for _ in range(most):
+        step()
+        if time.perf_counter() - start > seconds:
+            return
+
+
 def interleaved(steps: dict[str, Step], rounds: int, title: str) -> pd.Series:
     """Median milliseconds of each, in turns."""
     for step in steps.values():
-        step(), step()
+        warm_up(step)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in track(range(rounds), description=title):
         for name, step in steps.items():

@@ -60,7 +60,7 @@ def interpolate(adapter: POMAdapter, a: State, b: State, t: float) -> dict[str, 
     ValueError
         If the states are not of the adapter's model, if a weight is not on its
         manifolds, or if two kernels have no geodesic that is known to be the
-        shortest: square Stiefel kernels in different pieces of O(n), as in networks
+        shortest: square Stiefel kernels in different connected components of O(n), as in networks
         from different initial weights, or antipodes.
     """
     check_number("t", t, low=0, high=1)
@@ -76,16 +76,22 @@ def interpolate(adapter: POMAdapter, a: State, b: State, t: float) -> dict[str, 
     return state
 
 
-def distances(adapter: POMAdapter, a: State, b: State) -> dict[str, float]:
+def distances(
+    adapter: POMAdapter, a: State, b: State, *, certify: bool = False
+) -> dict[str, float]:
     """Riemannian distance between two networks in each layer on POMs.
 
     The root of the sum of squares over the components, each at the geometric mean of
-    its radii in `a` and `b`. Kernels in different pieces of O(n) are infinitely far apart.
+    its radii in `a` and `b`. Kernels in different connected components of O(n) are infinitely
+    far apart.
 
     Parameters
     ----------
     adapter, a, b
         As :func:`interpolate` takes them.
+    certify : bool
+        Whether a pair of Stiefel kernels whose shortest geodesic is not known to be the
+        shortest is an error. If not, the length of the shortest that was found is taken.
 
     Returns
     -------
@@ -95,14 +101,17 @@ def distances(adapter: POMAdapter, a: State, b: State) -> dict[str, float]:
     Raises
     ------
     ValueError
-        As :func:`interpolate`, but for different pieces.
+        As :func:`interpolate`, naming the layer; but not for different connected components.
     """
     _check_states(adapter, a, b)
     found = {}
     for key, layer in _weights(adapter):
         square = 0.0
         for part in _parts(layer, a[key], b[key]):
-            each = part.unit.distances(*part.points)[: len(part.rows)]
+            try:
+                each = part.unit.distances(*part.points, certify=certify)[: len(part.rows)]
+            except ValueError as error:
+                raise ValueError(f"layer {layer.name!r}: {error}") from None
             square += float(np.sum(each**2 * part.radii[0] * part.radii[1]))
         found[layer.name] = square**0.5
     return found

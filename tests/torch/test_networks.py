@@ -1,6 +1,7 @@
 """Networks as points: geodesics, distances, problems on one POM, fine-tuning."""
 
 import copy
+import math
 
 import numpy as np
 import pymanopt
@@ -199,3 +200,16 @@ def test_exported_state_loads_into_a_plain_model(trained):
     plain = build_model("cnn", 10, in_channels=1)
     plain.load_state_dict(adapter.export().state_dict())
     assert isinstance(plain, nn.Module)
+
+
+def test_distances_of_independent_networks_are_answered():
+    states = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Conv2d(2, 3, (7, 3)), nn.Linear(24, 10))
+        adapter = POMAdapter(net, "layer", ("stiefel",), seed=seed, radius=0.5).initialize_()
+        states.append(net.state_dict())
+    found = distances(adapter, *states)
+    assert all(0 < value < math.inf for value in found.values())
+    with pytest.raises(ValueError, match=r"layer '\d': "):
+        distances(adapter, *states, certify=True)
