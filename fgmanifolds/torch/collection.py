@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fgmanifolds.torch.components import Blocks, view_of_state, view_weight
+from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.selection import Candidate, LayerOptions
 from fgmanifolds.torch.spread import FeatureSpread, fold_spreads_
+from fgmanifolds.torch.views import view_of_state, view_weight
 
 __all__ = ["Collection", "build_layer"]
 

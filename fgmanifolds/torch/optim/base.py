@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,32 +12,18 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 
-from fgmanifolds.steps import NORM_MOMENTUM, StepRule, as_rule
-from fgmanifolds.steps.norms import chosen_denominator
+from fgmanifolds.steps import StepRule, as_rule
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import DRIFTING
-from fgmanifolds.torch.ops.table import PomTable, UnitGeometry
 from fgmanifolds.torch.optim.foreach import add_, added
 from fgmanifolds.torch.optim.groups import check_options, make_groups
 from fgmanifolds.torch.optim.guards import Guards
+from fgmanifolds.torch.optim.pom_steps import Active, PomSteps
 from fgmanifolds.torch.optim.state import StateMixin
 from fgmanifolds.validation import check_bool, check_integer
 
-__all__ = ["Active", "POMOptimizer"]
-
-#: Tables that are kept, of different sets of layers with gradients.
-TABLES = 32
-
-
-@dataclass
-class Active:
-    """What of a group has gradients at a step: layers on POMs, and all other parameters."""
-
-    group: dict[str, Any]
-    rule: StepRule
-    layers: list[POMLayer]
-    plain: list[Tensor]
+__all__ = ["POMOptimizer"]
 
 
 class POMOptimizer(StateMixin, Optimizer):
@@ -185,9 +169,7 @@ class POMOptimizer(StateMixin, Optimizer):
 
     def _forget(self) -> None:
         """Forget what follows from the state of the adapter and the model."""
-        self._tables: OrderedDict[Any, PomTable] = OrderedDict()
-        self._tables_version = -1
-        self._last: dict[str, tuple[Tensor, Tensor]] = {}
+        self._poms = PomSteps(self.adapter, compile=self.compile)
         self._guards = Guards(self.adapter)
         self._radii_version = self.adapter.version
         self._radii = {name: x.radius.clone() for name, x in self.adapter.layers.items()}
@@ -354,7 +336,7 @@ class POMOptimizer(StateMixin, Optimizer):
         due = self.check_every and self.steps % self.check_every == 0
         if due or (self.check_every and self._guards.written_to()):
             for one in active:
-                for table in self._tables_of(one.layers):
+                for table in self._poms.tables_of(one.layers):
                     self._guards.check_on_manifolds(table)
         return True
 
@@ -398,7 +380,9 @@ class POMOptimizer(StateMixin, Optimizer):
         number = len(active.layers)
         add_(active.plain, directions[number:], group["foreach"], alpha=-group["lr"])
         if active.layers:
-            self._step_layers(active, dict(zip(map(id, params), directions, strict=True)))
+            by_weight = dict(zip(map(id, params), directions, strict=True))
+            scale = self.gradient_scale(group)
+            self._poms.step_(active, self.state, by_weight, scale, self._references)
 
     def _gradients(self, params: Sequence[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Gradients with the sign of `maximize` and with weight decay."""
@@ -414,7 +398,7 @@ class POMOptimizer(StateMixin, Optimizer):
         number = len(active.layers)
         own = [g.clone(memory_format=torch.preserve_format) for g in grads[:number]]
         by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
-        for table in self._tables_of(active.layers):
+        for table in self._poms.tables_of(active.layers):
             weights = [layer.weight for layer in table.layers]
             table.tangents_(weights, [by_layer[layer.name] for layer in table.layers])
             for key in self.tangent_state:
@@ -424,101 +408,9 @@ class POMOptimizer(StateMixin, Optimizer):
                     table.tangents_(weights, known)
         return [*own, *grads[number:]]
 
-    # POMs ---------------------------------------------------------------------------------
-
-    def _tables_of(self, layers: Sequence[POMLayer]) -> list[PomTable]:
-        """Tables of some layers, one for each device and type; kept by set of layers."""
-        version = self.adapter.version
-        if version != self._tables_version:
-            self._tables.clear()
-            self._tables_version = version
-        kinds: dict[Any, list[POMLayer]] = {}
-        for layer in layers:
-            weight = layer.weight
-            kinds.setdefault((weight.device, weight.dtype), []).append(layer)
-        return [self._table(kind, own) for kind, own in kinds.items()]
-
-    def _table(self, kind: Any, layers: Sequence[POMLayer]) -> PomTable:
-        key = (kind, tuple(layer.name for layer in layers))
-        if key not in self._tables:
-            retraction = self.adapter.options["retraction"]
-            self._tables[key] = PomTable(layers, retraction, compile=self.compile)
-            if len(self._tables) > TABLES:
-                self._tables.popitem(last=False)
-        self._tables.move_to_end(key)
-        return self._tables[key]
-
-    def _step_layers(self, active: Active, directions: Mapping[int, Tensor]) -> None:
-        group, scale = active.group, self.gradient_scale(active.group)
-        for table in self._tables_of(active.layers):
-            weights: list[Tensor] = [layer.weight for layer in table.layers]
-            past = self._past_squares(table.layers, table.like)
-
-            def denominator(
-                norm: Tensor, poms: slice, geometry: UnitGeometry, past: Tensor = past
-            ) -> Tensor:
-                used = None
-                if group["gradient_norm"] == "past":
-                    own = past[poms]
-                    # At the first step of a layer there is no past.
-                    used = torch.where(own.isnan(), (scale * norm) ** 2, own)
-                g = chosen_denominator(active.rule, norm, used, geometry, scale)
-                return _as_denominator(g, norm, active.rule)
-
-            norm, g = table.step_(
-                weights,
-                [directions[id(w)] for w in weights],
-                group["lr"],
-                denominator,
-                lambda table=table: self._references(table.layers),  # type: ignore[misc]
-            )
-            self._remember(table.layers, table.sizes, scale * norm, g)
-
-    def _past_squares(self, layers: Sequence[POMLayer], like: Tensor) -> Tensor:
-        """Running means of R^2 of all POMs; nan where there is none yet."""
-        found = []
-        for layer in layers:
-            own = self.state[layer.weight].get("mean_square")
-            if own is None:
-                own = like.new_full((layer.view.n_poms,), math.nan)
-            found.append(own.to(like))
-        return torch.cat(found)
-
-    def _remember(
-        self, layers: Sequence[POMLayer], sizes: Sequence[int], norm: Tensor, g: Tensor
-    ) -> None:
-        """Keep R^2 for the next step, and what :meth:`pom_statistics` shows."""
-        sizes = list(sizes)
-        parts = zip(layers, norm.split(sizes), g.split(sizes), strict=True)
-        self._last.update({layer.name: (own, own_g) for layer, own, own_g in parts})
-        squares = (norm * norm).split(sizes)
-        states = [self.state[layer.weight] for layer in layers]
-        known = [i for i, state in enumerate(states) if "mean_square" in state]
-        if known:
-            for i in known:
-                # The weights may have been cast to another type.
-                if states[i]["mean_square"].dtype != norm.dtype:
-                    states[i]["mean_square"] = states[i]["mean_square"].to(norm)
-            running = [states[i]["mean_square"] for i in known]
-            torch._foreach_lerp_(running, [squares[i] for i in known], 1 - NORM_MOMENTUM)
-        for state, own in zip(states, squares, strict=True):
-            if "mean_square" not in state:
-                state["mean_square"] = own.clone()
-
     def pom_statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """For each layer, the norms R and denominators g of its POMs at the last step.
 
         R is the norm of the projected direction at a gradient's scale.
         """
-        return dict(self._last)
-
-
-def _as_denominator(g: Any, norm: Tensor, rule: StepRule) -> Tensor:
-    """See that a rule of one's own gives one number for each POM."""
-    if not isinstance(g, Tensor) or g.shape != norm.shape:
-        shape = tuple(getattr(g, "shape", ()))
-        raise ValueError(
-            f"{rule!r} gave g of shape {shape} for {len(norm)} POMs; a tensor with one number for "
-            "each is needed."
-        )
-    return g
+        return dict(self._poms.last)

@@ -11,9 +11,10 @@ from torch import Tensor
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import computing_type
-from fgmanifolds.torch.optim.base import Active, POMOptimizer
+from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import decay_
 from fgmanifolds.torch.optim.groups import check_real
+from fgmanifolds.torch.optim.pom_steps import Active
 
 __all__ = ["FGAdam"]
 

@@ -14,10 +14,11 @@ from fgmanifolds.steps.norms import gradient_scale
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import NativeBuildError, available
-from fgmanifolds.torch.optim.base import Active, POMOptimizer
+from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import added, decay_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.native_way import NativeWay
+from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.validation import check_bool
 
 __all__ = ["FGSGD"]
@@ -203,4 +204,4 @@ class FGSGD(POMOptimizer):
         norms, gs = norm.split(way.table.sizes), g.split(way.table.sizes)
         for layer in layers:
             i = way.position(layer)
-            self._last[layer.name] = norms[i], gs[i]
+            self._poms.last[layer.name] = norms[i], gs[i]

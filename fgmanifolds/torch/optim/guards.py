@@ -16,7 +16,7 @@ from fgmanifolds.torch.ops.table import PomTable
 from fgmanifolds.torch.optim.gradients import largest_norm, norms_of, unusable
 
 if TYPE_CHECKING:
-    from fgmanifolds.torch.optim.base import Active
+    from fgmanifolds.torch.optim.pom_steps import Active
 
 __all__ = ["Guards"]
 

@@ -20,7 +20,7 @@ from fgmanifolds.torch.optim.gradients import largest_norm
 from fgmanifolds.torch.poms import pom_norms
 
 if TYPE_CHECKING:
-    from fgmanifolds.torch.optim.base import Active
+    from fgmanifolds.torch.optim.pom_steps import Active
 
 __all__ = ["NativeGeometry", "NativeWay"]
 

@@ -63,7 +63,7 @@ def assert_same(one, other, rtol=1e-5, atol=1e-6):
 def test_layers_are_cut_into_parts():
     layers = model()
     own = run(layers, optimizer(layers), steps=1)
-    (table,) = own._tables.values()
+    (table,) = own._poms.tables.values()
     parts = [part for unit in table.units for part in unit.parts]
     sizes = [len(part.radius) for part in parts if isinstance(part, PlanesPart)]
     kernels = [x.view.n_components for x in own.adapter.layers.values() if x.name != "6"]
@@ -90,7 +90,7 @@ def test_against_the_reference_in_float64(monkeypatch, size):
     run(in_planes, optimizer(in_planes, rule=None), size=size, steps=1)
     monkeypatch.setattr(tables, "PLANES_ENTRIES", 0)
     own = run(reference, optimizer(reference, rule=None), size=size, steps=1)
-    (table,) = own._tables.values()
+    (table,) = own._poms.tables.values()
     assert not any(isinstance(part, PlanesPart) for unit in table.units for part in unit.parts)
     for name, layer in own.adapter.layers.items():
         pairs = zip(

@@ -257,7 +257,7 @@ def test_tangent_momentum_is_carried():
         moved = net[0].weight.clone()
         net[0].weight.copy_(weight)
         again = buffer.clone()
-        for table in optimizer._tables_of([adapter.layers["0"]]):
+        for table in optimizer._poms.tables_of([adapter.layers["0"]]):
             table.tangents_([net[0].weight], [again])
         net[0].weight.copy_(moved)
     torch.testing.assert_close(again, buffer, rtol=1e-10, atol=1e-12)

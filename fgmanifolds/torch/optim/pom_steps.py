@@ -1,0 +1,172 @@
+"""Steps on POMs along given directions: tables of layers, denominators, and running norms."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fgmanifolds.steps import NORM_MOMENTUM, StepRule
+from fgmanifolds.steps.norms import chosen_denominator
+from fgmanifolds.torch.adapter import POMAdapter
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.table import PomTable, UnitGeometry
+
+__all__ = ["Active", "PomSteps"]
+
+#: Tables that are kept, of different sets of layers with gradients.
+TABLES = 32
+
+#: Gives the weights of some layers that distances are measured to.
+References = Callable[[Sequence[POMLayer]], list[Tensor]]
+
+
+@dataclass
+class Active:
+    """What of a group has gradients at a step: layers on POMs, and all other parameters."""
+
+    group: dict[str, Any]
+    rule: StepRule
+    layers: list[POMLayer]
+    plain: list[Tensor]
+
+
+class PomSteps:
+    """Moves weights on POMs, and keeps what their denominators need.
+
+    Parameters
+    ----------
+    adapter : POMAdapter
+    compile : bool
+        Whether small kernels go through ``torch.compile``.
+
+    Attributes
+    ----------
+    tables : dict
+        Tables by set of layers, device and type.
+    last : dict of str to (Tensor, Tensor)
+        Norms R and denominators g of each layer's POMs at the last step.
+    """
+
+    def __init__(self, adapter: POMAdapter, *, compile: bool) -> None:
+        self._adapter, self._compile = adapter, compile
+        self.tables: OrderedDict[Any, PomTable] = OrderedDict()
+        self._version = -1
+        self.last: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def tables_of(self, layers: Sequence[POMLayer]) -> list[PomTable]:
+        """Tables of some layers, one for each device and type; kept by set of layers."""
+        version = self._adapter.version
+        if version != self._version:
+            self.tables.clear()
+            self._version = version
+        kinds: dict[Any, list[POMLayer]] = {}
+        for layer in layers:
+            weight = layer.weight
+            kinds.setdefault((weight.device, weight.dtype), []).append(layer)
+        return [self._table(kind, own) for kind, own in kinds.items()]
+
+    def _table(self, kind: Any, layers: Sequence[POMLayer]) -> PomTable:
+        key = (kind, tuple(layer.name for layer in layers))
+        if key not in self.tables:
+            retraction = self._adapter.options["retraction"]
+            self.tables[key] = PomTable(layers, retraction, compile=self._compile)
+            if len(self.tables) > TABLES:
+                self.tables.popitem(last=False)
+        self.tables.move_to_end(key)
+        return self.tables[key]
+
+    def step_(
+        self,
+        active: Active,
+        state: Mapping[Tensor, dict[str, Any]],
+        directions: Mapping[int, Tensor],
+        scale: float,
+        references: References,
+    ) -> None:
+        """Step the layers of a group.
+
+        Parameters
+        ----------
+        active : Active
+        state : mapping
+            The optimizer's; running means of R^2 are kept there.
+        directions : mapping of int to Tensor
+            By the identity of the weight.
+        scale : float
+            From direction to gradient.
+        references : callable
+        """
+        group = active.group
+        for table in self.tables_of(active.layers):
+            weights: list[Tensor] = [layer.weight for layer in table.layers]
+            past = past_squares(table.layers, state, table.like)
+
+            def denominator(
+                norm: Tensor, poms: slice, geometry: UnitGeometry, past: Tensor = past
+            ) -> Tensor:
+                used = None
+                if group["gradient_norm"] == "past":
+                    own = past[poms]
+                    # At the first step of a layer there is no past.
+                    used = torch.where(own.isnan(), (scale * norm) ** 2, own)
+                g = chosen_denominator(active.rule, norm, used, geometry, scale)
+                return _as_denominator(g, norm, active.rule)
+
+            norm, g = table.step_(
+                weights,
+                [directions[id(w)] for w in weights],
+                group["lr"],
+                denominator,
+                lambda table=table: references(table.layers),  # type: ignore[misc]
+            )
+            self._remember(table, state, scale * norm, g)
+
+    def _remember(
+        self, table: PomTable, state: Mapping[Tensor, dict[str, Any]], norm: Tensor, g: Tensor
+    ) -> None:
+        """Keep R^2 for the next step, and what the optimizer's statistics show."""
+        parts = zip(table.layers, norm.split(table.sizes), g.split(table.sizes), strict=True)
+        self.last.update({layer.name: (own, own_g) for layer, own, own_g in parts})
+        squares = (norm * norm).split(table.sizes)
+        states = [state[layer.weight] for layer in table.layers]
+        known = [i for i, one in enumerate(states) if "mean_square" in one]
+        if known:
+            for i in known:
+                # The weights may have been cast to another type.
+                if states[i]["mean_square"].dtype != norm.dtype:
+                    states[i]["mean_square"] = states[i]["mean_square"].to(norm)
+            running = [states[i]["mean_square"] for i in known]
+            torch._foreach_lerp_(running, [squares[i] for i in known], 1 - NORM_MOMENTUM)
+        for one, own in zip(states, squares, strict=True):
+            if "mean_square" not in one:
+                one["mean_square"] = own.clone()
+
+
+def past_squares(
+    layers: Sequence[POMLayer], state: Mapping[Tensor, dict[str, Any]], like: Tensor
+) -> Tensor:
+    """Running means of R^2 of all POMs of some layers; nan where there is none yet."""
+    found = []
+    for layer in layers:
+        own = state[layer.weight].get("mean_square")
+        if own is None:
+            own = like.new_full((layer.view.n_poms,), math.nan)
+        found.append(own.to(like))
+    return torch.cat(found)
+
+
+def _as_denominator(g: Any, norm: Tensor, rule: StepRule) -> Tensor:
+    """See that a rule of one's own gives one number for each POM."""
+    if not isinstance(g, Tensor) or g.shape != norm.shape:
+        shape = tuple(getattr(g, "shape", ()))
+        raise ValueError(
+            f"{rule!r} gave g of shape {shape} for {len(norm)} POMs; a tensor with one number for "
+            "each is needed."
+        )
+    return g
