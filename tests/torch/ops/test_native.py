@@ -295,6 +295,24 @@ def test_some_layers_without_gradients():
         assert before.shape == (6, 6, 3, 3)
     for a, b in zip(*(net.parameters() for net in nets), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+        means = [o.state[p]["mean_square"] for o, p in zip(optimizers, (a, b), strict=True)]
+        torch.testing.assert_close(*means, rtol=1e-4, atol=1e-9)
+
+
+def test_momenta_count_in_the_bound_of_the_step():
+    """After one large gradient the momentum is longer than g(R_past), without any gradient."""
+    found = []
+    for native in (True, False):
+        net = layer((3, 3), 4, 4)
+        sizes = [0.01] * 30 + [6.0, 0.0]
+        gradients = [s * g for s, g in zip(sizes, gradients_of(net, 32, 0), strict=True)]
+        _, optimizer = steps(
+            net, gradients, native, lr=0.01, momentum=0.9, scheme="kernel", manifolds=("sphere",)
+        )
+        found.append((net[0].weight.detach(), *optimizer.pom_statistics()["0"]))
+    assert float(found[1][2].max()) > 1.2
+    for ours, reference in zip(*found, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture

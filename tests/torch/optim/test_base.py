@@ -425,6 +425,20 @@ def test_fgadam_is_adam_on_parameters_that_are_not_on_poms():
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
+def test_fgadam_divides_by_the_root_mean_square_of_a_component():
+    """At the first step each kernel's direction has root mean square 1."""
+    net = model().double()
+    adapter = POMAdapter(net, "kernel", ("euclidean",)).initialize_()
+    optimizer = FGAdam(adapter, lr=0.1)
+    before = net[0].weight.detach().clone()
+    net[0].weight.grad = torch.randn_like(before) * torch.rand(8, 3, 1, 1) * 100
+    optimizer.step()
+    moved = (net[0].weight.detach() - before) / 0.1
+    torch.testing.assert_close(
+        moved.square().mean((2, 3)), torch.ones(8, 3).double(), rtol=1e-6, atol=0
+    )
+
+
 def test_fgadam_turns_with_the_component():
     """Rotating kernel, gradient and start by one rotation rotates the whole path."""
     rotation = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
