@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fgmanifolds.capacity import margin_quantile
-from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.torch.ops.manifolds import KINDS
 from fgmanifolds.torch.poms import pom_norms
 
 __all__ = ["StepRecord", "collection_metrics"]
@@ -71,13 +71,14 @@ class StepRecord:
 def collection_metrics(adapter: POMAdapter | None) -> dict[str, float]:
     """Residual by manifold, range of the radii, Frobenius norms of the POMs; nan without POMs."""
     residuals = {} if adapter is None else adapter.residuals()
-    row = {f"residual_{name}": residuals.get(name, math.nan) for name in COMPONENTS}
-    names = ("radius_min", "radius_mean", "radius_max", "group_norm_mean", "group_norm_max")
+    names = {**dict.fromkeys(KINDS), **residuals}
+    row = {f"residual_{name}": residuals.get(name, math.nan) for name in names}
+    columns = ("radius_min", "radius_mean", "radius_max", "group_norm_mean", "group_norm_max")
     if adapter is None:
-        return {**row, **dict.fromkeys(names, math.nan)}
+        return {**row, **dict.fromkeys(columns, math.nan)}
     radius = torch.cat([layer.radius[~layer.is_euclidean] for layer in adapter.layers.values()])
     norms = torch.cat([pom_norms(layer, layer.weight) for layer in adapter.layers.values()])
     if not len(radius):
         radius = torch.tensor([math.nan])
     values = (radius.min(), radius.mean(), radius.max(), norms.mean(), norms.max())
-    return {**row, **dict(zip(names, map(float, values), strict=True))}
+    return {**row, **dict(zip(columns, map(float, values), strict=True))}

@@ -16,7 +16,6 @@ import torch
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.report import run_report
 from fgmanifolds.experiments.trainer import Trainer
-from fgmanifolds.geometry import COMPONENTS
 
 __all__ = ["RunResult", "finish", "prepare_folder", "train"]
 
@@ -174,7 +173,7 @@ def _finished_result(out: Path, trainer: Trainer) -> RunResult | None:
 def _result(trainer: Trainer, out: Path, test: bool) -> RunResult:
     history = pd.DataFrame(trainer.history)
     last = history.iloc[-1]
-    residuals = history[[f"residual_{name}" for name in COMPONENTS]]
+    residuals = history[[name for name in history if name.startswith("residual_")]]
     return RunResult(
         label=trainer.config.label,
         lr=trainer.config.lr,

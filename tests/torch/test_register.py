@@ -10,6 +10,7 @@ from torch import nn
 
 from examples.centred_kernels import CentredOps, CentredSphere
 from fgmanifolds import Component, ScaledProductManifold, Sphere
+from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch import (
     FGSGD,
     Features,
@@ -21,9 +22,16 @@ from fgmanifolds.torch import (
     register_component,
     register_layer,
 )
+from fgmanifolds.torch.ops.manifolds import OPS
 
 NAME = "centred_sphere"
-register_component(NAME, CentredSphere, CentredOps())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered():
+    register_component(NAME, CentredSphere, CentredOps())
+    yield
+    del COMPONENTS[NAME], OPS[NAME]
 
 
 def test_the_numpy_side_in_a_product():
