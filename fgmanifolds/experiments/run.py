@@ -173,7 +173,7 @@ def _finished_result(out: Path, trainer: Trainer) -> RunResult | None:
 def _result(trainer: Trainer, out: Path, test: bool) -> RunResult:
     history = pd.DataFrame(trainer.history)
     last = history.iloc[-1]
-    residuals = history[[name for name in history if name.startswith("residual_")]]
+    residuals = history.filter(regex="^residual_")
     return RunResult(
         label=trainer.config.label,
         lr=trainer.config.lr,
