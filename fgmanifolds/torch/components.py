@@ -253,8 +253,8 @@ def stored_order(grid: Grid, values: NDArray[np.int64]) -> NDArray[np.int64]:
 def kernel_places(grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Output and input channel of each kernel, in the order of storage."""
     g, d, c = np.indices((grid.groups, grid.outputs, grid.inputs))
-    places = g * grid.outputs + d, grid.channel(g, c)
-    return stored_order(grid, places[0]), stored_order(grid, places[1])
+    inputs = grid.channel(g, c) if grid.links is None else grid.links
+    return stored_order(grid, g * grid.outputs + d), stored_order(grid, inputs)
 
 
 def block_places(grid: Grid, batch: Blocks) -> list[list[tuple[int, int]]]:

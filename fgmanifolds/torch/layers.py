@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.rnn import PackedSequence
@@ -37,6 +38,8 @@ class Grid:
         Names of the packed matrices; empty for groups of a convolution.
     shared_input : bool
         Whether all packed matrices read the same features.
+    links : int array of shape (D, C / groups), optional
+        Input channel of each kernel, where each output sees inputs of its own.
     """
 
     outputs: int
@@ -46,6 +49,7 @@ class Grid:
     transposed: bool = False
     parts: tuple[str, ...] = ()
     shared_input: bool = False
+    links: NDArray[np.int64] | None = field(default=None, compare=False)
 
     @property
     def channels(self) -> int:
@@ -123,7 +127,11 @@ class _Convolution(LayerReader):
         groups, kernel = module.groups, (height, int(np.prod(rest, dtype=int)))
         if module.transposed:
             return Grid(second, first // groups, kernel, groups, transposed=True)
-        return Grid(first // groups, second, kernel, groups)
+        # Convolutions whose outputs see inputs of their own say which.
+        links = getattr(module, "input_channels", None)
+        if links is not None:
+            links = links.cpu().numpy()
+        return Grid(first // groups, second, kernel, groups, links=links)
 
     def features(
         self, module: nn.Module, parameter: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]

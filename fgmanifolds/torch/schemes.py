@@ -21,10 +21,13 @@ __all__ = [
     "SCHEMES",
     "Block",
     "KernelSets",
+    "Remainders",
     "biregular_half",
     "block_sets",
     "check_scheme",
+    "deal",
     "kernel_sets",
+    "split",
 ]
 
 IntArray = NDArray[np.int64]
@@ -57,6 +60,14 @@ class KernelSets:
     pom: IntArray
     labels: list[str]
 
+    def gathered(self, pom: str, manifolds: int) -> KernelSets:
+        """With each set as a POM, or all sets of one manifold; empty POMs are left out."""
+        numbers, labels = self.pom, self.labels
+        if pom == "manifold":
+            numbers, labels = self.manifold, ["all sets of one manifold"] * manifolds
+        used, places = np.unique(numbers, return_inverse=True)
+        return KernelSets(self.manifold, places.reshape(numbers.shape), [labels[i] for i in used])
+
 
 @dataclass(frozen=True)
 class Block:
@@ -68,13 +79,13 @@ class Block:
     label: str
 
 
-def _split(items: IntArray, sizes: IntArray, rng: np.random.Generator) -> list[IntArray]:
+def split(items: IntArray, sizes: IntArray, rng: np.random.Generator) -> list[IntArray]:
     """Split `items` at random into parts of the given sizes."""
     pieces = np.split(rng.permutation(items), np.cumsum(sizes)[:-1])
     return [np.sort(piece) for piece in pieces]
 
 
-class _Remainders:
+class Remainders:
     """Sizes as equal as possible, the larger ones dealt evenly over all that is split."""
 
     def __init__(self, parts: int, rng: np.random.Generator) -> None:
@@ -92,11 +103,11 @@ class _Remainders:
         return sizes
 
 
-def _deal(sets: int, manifolds: int, rng: np.random.Generator) -> IntArray:
+def deal(sets: int, manifolds: int, rng: np.random.Generator) -> IntArray:
     """Deal `manifolds` evenly over `sets`, in random order."""
     owners = np.empty(sets, dtype=np.int64)
-    sizes = _Remainders(manifolds, rng).sizes(sets)
-    for manifold, members in enumerate(_split(np.arange(sets), sizes, rng)):
+    sizes = Remainders(manifolds, rng).sizes(sets)
+    for manifold, members in enumerate(split(np.arange(sets), sizes, rng)):
         owners[members] = manifold
     return owners
 
@@ -124,11 +135,11 @@ Grid = tuple[int, int, int]
 def _pi(grid: Grid, manifolds: int, rng: np.random.Generator) -> KernelSets:
     groups, outputs, inputs = grid
     manifold = np.empty(grid, dtype=np.int64)
-    remainders = _Remainders(manifolds, rng)
+    remainders = Remainders(manifolds, rng)
     for group in range(groups):
         for c in range(inputs):
             sizes = remainders.sizes(outputs)
-            for owner, members in enumerate(_split(np.arange(outputs), sizes, rng)):
+            for owner, members in enumerate(split(np.arange(outputs), sizes, rng)):
                 manifold[group, members, c] = owner
     channel = np.arange(groups * inputs).reshape(groups, 1, inputs)
     labels = [f"input {c}" for c in range(groups * inputs) for _ in range(manifolds)]
@@ -147,13 +158,13 @@ def _pio(grid: Grid, manifolds: int, rng: np.random.Generator) -> KernelSets:
     if min(outputs, inputs) == 1:
         # A set of one type would hold half of the kernels, on one manifold.
         sets = _kernel(grid, manifolds, rng)
-        owners = _deal(len(sets.labels), manifolds, rng)
+        owners = deal(len(sets.labels), manifolds, rng)
         return KernelSets(owners[sets.pom], sets.pom, sets.labels)
     by_input = np.stack([biregular_half(outputs, inputs, rng) for _ in range(groups)])
     g, d, c = np.indices(grid)
     pom = np.where(by_input, g * inputs + c, groups * inputs + g * outputs + d)
     counts = groups * inputs, groups * outputs
-    owners = np.concatenate([_deal(count, manifolds, rng) for count in counts])
+    owners = np.concatenate([deal(count, manifolds, rng) for count in counts])
     labels = [
         f"{kind} {i}" for kind, n in zip(("input", "output"), counts, strict=True) for i in range(n)
     ]
@@ -228,14 +239,9 @@ def kernel_sets(
     check_choice("pom", pom, POM_MODES)
     check_choice("scheme", scheme, _KERNEL_SCHEMES)
     sets = _KERNEL_SCHEMES[scheme]((groups, *grid), manifolds, rng)
-    if pom == "manifold":
-        labels = ["all sets of one manifold"] * manifolds
-        sets = KernelSets(sets.manifold, sets.manifold, labels)
-    used, numbers = np.unique(sets.pom, return_inverse=True)
+    found = sets.gathered(pom, manifolds)
     shape = (groups * grid[0], grid[1])
-    return KernelSets(
-        sets.manifold.reshape(shape), numbers.reshape(shape), [sets.labels[i] for i in used]
-    )
+    return KernelSets(found.manifold.reshape(shape), found.pom.reshape(shape), found.labels)
 
 
 def block_sets(
@@ -267,12 +273,12 @@ def block_sets(
     check_scheme(scheme, manifolds)
     across = manifolds if scheme in ("pi", "pio") else 1
     down = manifolds if scheme in ("po", "pio") else 1
-    outputs, inputs = _Remainders(across, rng), _Remainders(down, rng)
+    outputs, inputs = Remainders(across, rng), Remainders(down, rng)
     return [
         [
             Block(rows, columns, (a + b + group) % manifolds, f"outputs {b}, inputs {a}")
-            for b, rows in enumerate(_split(np.arange(size[0]), outputs.sizes(size[0]), rng))
-            for a, columns in enumerate(_split(np.arange(size[1]), inputs.sizes(size[1]), rng))
+            for b, rows in enumerate(split(np.arange(size[0]), outputs.sizes(size[0]), rng))
+            for a, columns in enumerate(split(np.arange(size[1]), inputs.sizes(size[1]), rng))
             if rows.size and columns.size
         ]
         for group in range(groups)

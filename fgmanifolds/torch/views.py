@@ -19,6 +19,7 @@ from fgmanifolds.torch.components import (
     stored_order,
 )
 from fgmanifolds.torch.layers import Grid
+from fgmanifolds.torch.linked_schemes import linked_sets
 from fgmanifolds.torch.schemes import block_sets, check_scheme, kernel_sets
 
 __all__ = ["view_of_state", "view_weight"]
@@ -41,7 +42,10 @@ def _kernel_batches(grid: Grid) -> list[ComponentBatch]:
 def _view_kernels(
     grid: Grid, scheme: str, manifolds: int, pom: str, rng: np.random.Generator
 ) -> WeightView:
-    sets = kernel_sets((grid.outputs, grid.inputs), scheme, manifolds, rng, pom, grid.groups)
+    if grid.links is None:
+        sets = kernel_sets((grid.outputs, grid.inputs), scheme, manifolds, rng, pom, grid.groups)
+    else:
+        sets = linked_sets(grid.links, scheme, manifolds, rng, pom)
     return WeightView(
         grid,
         _kernel_batches(grid),

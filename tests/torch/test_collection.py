@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fgmanifolds.models.splitting import SplitConv2d
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 FOUR = ("sphere", "oblique", "stiefel", "euclidean")
@@ -51,6 +52,27 @@ def test_grids_of_width_one_are_dealt_evenly_kernel_by_kernel(layer):
     assert all(len(cells) == 1 for _, cells in sets)
     kinds = [kind for kind, _ in sets]
     assert {kinds.count(name) for name in FOUR} == {16}
+
+
+@pytest.mark.parametrize("scheme", ["pi", "pio"])
+def test_split_convolutions_keep_the_inputs_that_they_see(scheme):
+    torch.manual_seed(0)
+    layer = SplitConv2d(16, 24, 3, 1, 4, seed=0)
+    adapter, sets = one(layer, scheme)
+    adapter.initialize_()
+    seen = {(d, int(c)) for d in range(24) for c in layer.input_channels[d]}
+    assert sorted(cell for _, cells in sets for cell in cells) == sorted(seen)
+    for _, cells in sets:
+        assert len({c for _, c in cells}) == 1 or len({d for d, _ in cells}) == 1
+    x = torch.ones(4, 16, 8, 8) * torch.randn(4, 16, 8, 8)
+    x[:, 5] *= 40
+    layer(x)
+    adapter.update_scales_()
+    kernels = adapter.layers["0"].radius.reshape(24, 4)
+    reads = (layer.input_channels == 5) & ~adapter.layers["0"].is_euclidean.reshape(24, 4)
+    gamma = adapter.layers["0"].gamma
+    assert (kernels[reads] < 0.2 * gamma).all()
+    assert (kernels[~reads & (kernels < 1)] > 0.5 * gamma).all()
 
 
 @pytest.mark.parametrize("scheme", ["pi", "po", "pio"])

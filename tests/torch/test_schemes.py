@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fgmanifolds.torch.linked_schemes import half_of_links, linked_sets
 from fgmanifolds.torch.schemes import SCHEMES, UNIFORM, biregular_half, block_sets, kernel_sets
 
 sides = st.integers(1, 13)
@@ -123,3 +124,35 @@ def test_unknown_names_are_refused():
         kernel_sets((2, 2), "pip", 1, rng)
     with pytest.raises(ValueError, match=r"pom='sets' is unknown.*Did you mean 'set'"):
         kernel_sets((2, 2), "pi", 1, rng, pom="sets")
+
+
+def links_of(outputs, each, inputs, seed):
+    """Each output sees some inputs, these all about as often."""
+    rng = np.random.default_rng(seed)
+    order = np.resize(np.arange(inputs), outputs * each).reshape(outputs, each)
+    return rng.permutation(inputs)[order[rng.permutation(outputs)]]
+
+
+@given(st.integers(2, 20), st.integers(2, 6), st.integers(6, 14), seeds)
+def test_half_of_links_is_half_of_each_output_and_input(outputs, each, inputs, seed):
+    links = links_of(outputs, each, inputs, seed)
+    mask = half_of_links(links, np.random.default_rng(seed))
+    assert set(mask.sum(1).tolist()) <= {each // 2, -(-each // 2)}
+    for channel in range(inputs):
+        degree, taken = (links == channel).sum(), mask[links == channel].sum()
+        assert degree // 2 <= taken <= -(-degree // 2)
+
+
+@given(st.integers(2, 20), st.integers(2, 6), st.integers(6, 14), st.integers(1, 4), seeds)
+def test_sets_of_links_keep_one_channel(outputs, each, inputs, m, seed):
+    links = links_of(outputs, each, inputs, seed)
+    for scheme in ("pi", "po", "pio"):
+        sets = linked_sets(links, scheme, m, np.random.default_rng(seed))
+        for pom, label in enumerate(sets.labels):
+            d, j = np.nonzero(sets.pom == pom)
+            assert len(set(sets.manifold[d, j].tolist())) == 1
+            if " " in label and "," not in label:
+                kind, number = label.split()
+                own = links[d, j] if kind == "input" else d
+                assert set(own.tolist()) == {int(number)}
+        assert set(sets.pom.ravel().tolist()) == set(range(len(sets.labels)))
