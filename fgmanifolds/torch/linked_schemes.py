@@ -84,6 +84,12 @@ def _by_input(links: IntArray, manifolds: int, rng: np.random.Generator) -> Kern
 
 def _both(links: IntArray, manifolds: int, rng: np.random.Generator) -> KernelSets:
     inputs, outputs = int(links.max()) + 1, len(links)
+    if min(links.shape[1], int(np.bincount(links.ravel()).max())) == 1:
+        # As on grids of width 1: each kernel by itself.
+        numbers = np.arange(links.size).reshape(links.shape)
+        owners = deal(links.size, manifolds, rng)[numbers]
+        labels = [f"output {d}, input {c}" for d, row in enumerate(links) for c in row]
+        return KernelSets(owners, numbers, labels)
     row = np.arange(outputs)[:, None]
     pom = np.where(half_of_links(links, rng), links, inputs + row)
     owners = np.concatenate([deal(n, manifolds, rng) for n in (inputs, outputs)])
@@ -116,8 +122,7 @@ def linked_sets(
         POMs without a kernel are left out.
     """
     outputs, each = links.shape
-    narrow = min(each, int(np.bincount(links.ravel()).max())) == 1
-    if scheme not in _LINKED or (scheme == "pio" and narrow):
+    if scheme not in _LINKED:
         return kernel_sets((outputs, each), scheme, manifolds, rng, pom)
     sets = _LINKED[scheme](links, manifolds, rng)
     return sets.gathered(pom, manifolds)
