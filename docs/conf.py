@@ -86,3 +86,6 @@ def claim_text(row):
 def setup(app):
     """Register what runs before the pages are read."""
     app.connect("builder-inited", write_claims)
+
+# Attributes of one name in several classes ("point") are no faults of a page.
+suppress_warnings = ["ref.python"]

@@ -132,7 +132,8 @@ class CheckedComponent(Checks):
 
         Returns
         -------
-        float, or array with the leading axes of `point`
+        float or array
+            One number for each leading axis of the point.
         """
         (point,) = self._arrays(point=point)
         nearest = self.nearest_point(point)
