@@ -87,5 +87,6 @@ def setup(app):
     """Register what runs before the pages are read."""
     app.connect("builder-inited", write_claims)
 
+
 # Attributes of one name in several classes ("point") are no faults of a page.
 suppress_warnings = ["ref.python"]
