@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -16,6 +15,7 @@ from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
 from fgmanifolds.torch.schemes import SCHEMES
 from fgmanifolds.validation import check_choice, check_choices
+from fgmanifolds.verify.results import paper_results
 
 __all__ = ["TABLES", "Method", "Row", "System", "Table", "load_table", "paper_figures"]
 
@@ -166,9 +166,7 @@ def load_table(name: str) -> Table:
 
 @cache
 def _figures() -> pd.DataFrame:
-    path = files("fgmanifolds.experiments") / "tables" / "paper_results.csv"
-    with path.open(encoding="utf-8") as file:
-        return pd.read_csv(file).fillna({"note": ""})
+    return paper_results()
 
 
 def paper_figures(row: Row | None = None, table: str | None = None) -> pd.DataFrame:

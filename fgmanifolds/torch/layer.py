@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -130,12 +129,6 @@ class POMLayer:
         if "euclidean" not in self.manifolds:
             return torch.zeros(self.view.n_components, dtype=torch.bool)
         return self.view.manifold == self.manifolds.index("euclidean")
-
-    @property
-    def smallest_radius(self) -> float:
-        """Smallest radius of a curved component; infinite if there is none."""
-        curved = self._radius[~self.is_euclidean]
-        return float(curved.min()) if len(curved) else math.inf
 
     @property
     def clamped(self) -> float | None:

@@ -15,7 +15,7 @@ from fgmanifolds.experiments.runner import Settings, plan_runs
 from fgmanifolds.experiments.table import TABLES, Method, load_table, paper_figures
 from fgmanifolds.models import build_model
 
-FIGURES = files("fgmanifolds.experiments") / "tables" / "paper_results.csv"
+FIGURES = files("fgmanifolds.verify") / "paper_results.csv"
 ROWS = [(name, row) for name in TABLES for row in load_table(name).rows]
 
 

@@ -76,16 +76,6 @@ class Bounds:
         """Frobenius norm of the curved components, shape [POMs]."""
         return self._bounds[2]
 
-    @cached_property
-    def smallest_radius(self) -> Tensor:
-        """Smallest radius of a curved component, infinite without one, shape [POMs]."""
-        found = []
-        for layer in self.layers:
-            radius = torch.where(layer.is_euclidean, torch.inf, layer.radius)
-            least = torch.full((layer.view.n_poms,), torch.inf, dtype=torch.float64)
-            found.append(least.scatter_reduce_(0, layer.view.pom.long(), radius, "amin"))
-        return torch.cat(found).to(self.like)
-
 
 @dataclass
 class Unit:
