@@ -127,6 +127,27 @@ class PomSteps:
             )
             self._remember(table, state, scale * norm, g)
 
+    def on_tangent_spaces(
+        self,
+        active: Active,
+        state: Mapping[Tensor, dict[str, Any]],
+        grads: list[Tensor],
+        kept: Sequence[str],
+    ) -> list[Tensor]:
+        """Project gradients at the present weights, and in place the state called `kept`."""
+        number = len(active.layers)
+        own = [g.clone(memory_format=torch.preserve_format) for g in grads[:number]]
+        by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
+        for table in self.tables_of(active.layers):
+            weights = [layer.weight for layer in table.layers]
+            table.tangents_(weights, [by_layer[layer.name] for layer in table.layers])
+            for key in kept:
+                found = [state[w].get(key) for w in weights]
+                known = [tensor for tensor in found if tensor is not None]
+                if len(known) == len(found):
+                    table.tangents_(weights, known)
+        return [*own, *grads[number:]]
+
     def _remember(
         self, table: PomTable, state: Mapping[Tensor, dict[str, Any]], norm: Tensor, g: Tensor
     ) -> None:
