@@ -349,4 +349,5 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
 
         R is the norm of the projected direction at a gradient's scale.
         """
-        return dict(self._poms.last)
+        last = self._poms.last.items()
+        return {name: (norm[own], g[own]) for name, (norm, g, own) in last}

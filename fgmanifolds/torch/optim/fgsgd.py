@@ -180,7 +180,7 @@ class FGSGD(POMOptimizer):
             taken = self._taken[id(one.group)]
             if taken:
                 assert self._way is not None
-                fine |= {id(layer.weight) for layer in self._way.usable(taken)}
+                fine |= {id(one.weight) for one in self._way.usable(taken)}
         return self._guards.unusable_gradients(active, frozenset(fine))
 
     def _step_group(self, active: Active) -> None:
@@ -197,10 +197,10 @@ class FGSGD(POMOptimizer):
         assert way is not None
         assert way.table is not None
         scale = self.gradient_scale(group)
-        past = way.past(self.state)
+        past = way.past(taken, self.state)
         norm, g = way.step_(taken, group, active.rule, past, scale)
         norm = scale * norm
         way.remember(taken, norm)
-        norms, gs = norm.split(way.table.sizes), g.split(way.table.sizes)
         for one in taken:
-            self._poms.last[one.layer.name] = norms[one.position], gs[one.position]
+            first, end = way.table.offsets[one.position], way.table.offsets[one.position + 1]
+            self._poms.last[one.layer.name] = norm, g, slice(first, end)

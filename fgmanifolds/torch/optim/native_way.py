@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,6 +47,11 @@ class NativeGeometry:
         """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
         return self.table.curved_norm
 
+    @property
+    def rho_hat(self) -> Tensor:
+        """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
+        return self.table.rho_hat
+
     def distance(self) -> Tensor:
         """Not here: rules that need it say so, and go through torch."""
         raise ValueError(
@@ -69,9 +73,9 @@ class NativeGeometry:
 class NativeWay:
     """Tables of the layers that the C++ step can take, and what it remembers between steps.
 
-    One pass over gradients sums their squares over the POMs. With the norms of the momenta, which
-    the step before has projected at the points that it came to, they bound the norms R of the
-    present directions, so that most layers need but one more pass: only where the bound exceeds
+    One pass over gradients sums their squares over the POMs. With the norms of the momenta, from
+    the step before, they bound the norms R of the present
+    directions, so that most layers need but one more pass: only where the bound exceeds
     g(R_past) are the directions of a layer projected once without a move.
 
     Parameters
@@ -94,8 +98,9 @@ class NativeWay:
         key = (self._adapter.version, torch.get_num_threads())
         if key == self._key:
             return
-        self._key, self._noted = key, dict[int, tuple[int, ...]]()
+        self._key, self._noted = key, dict[int, tuple[int, int]]()
         self._past, self._views = torch.empty(0), list[Tensor | None]()
+        self._complete = False
         layers = [
             layer
             for layer in self._adapter.layers.values()
@@ -132,30 +137,33 @@ class NativeWay:
         """Layers whose gradient is finite, and not too large for a step."""
         assert self.table is not None
         assert self._squares is not None
+        limit = largest_norm(torch.float32)
+        if float(self._squares.sum()) <= limit**2:
+            return list(taken)
         sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
         norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt().tolist()
-        limit = largest_norm(torch.float32)
         return [one for one in taken if norms[one.position] <= limit]
 
     # Running means of R^2 ------------------------------------------------------------
 
-    def past(self, state: Any) -> Tensor:
+    def past(self, taken: Sequence[Taken], state: Any) -> Tensor:
         """Running means of R^2 of all POMs; nan where there is none.
 
         What the optimizer's state holds of them are views of this one tensor.
         """
         assert self.table is not None
-        kept = [state[layer.weight].get("mean_square") for layer in self.table.layers]
-        if len(self._views) == len(kept) and all(map(operator.is_, kept, self._views)):
+        views = self._views
+        if views and all(one.state.get("mean_square") is views[one.position] for one in taken):
             return self._past
+        kept = [state[layer.weight].get("mean_square") for layer in self.table.layers]
         parts = [
             torch.full((size,), math.nan) if own is None else own.float()
             for own, size in zip(kept, self.table.sizes, strict=True)
         ]
         self._past = torch.cat(parts)
-        views = self._past.split(self.table.sizes)
+        self._complete = not bool(self._past.isnan().any())
         # None where a layer has not been stepped yet.
-        known = zip(kept, views, strict=True)
+        known = zip(kept, self._past.split(self.table.sizes), strict=True)
         self._views = [None if own is None else view for own, view in known]
         for layer, view in zip(self.table.layers, self._views, strict=True):
             if view is not None:
@@ -166,17 +174,16 @@ class NativeWay:
         """Take the present R of some layers into the running means."""
         assert self.table is not None
         squares = norm * norm
-        new = torch.where(
-            self._past.isnan(), squares, torch.lerp(self._past, squares, 1 - NORM_MOMENTUM)
-        )
         if len(taken) < len(self.table.layers):
-            new = torch.where(self._poms_of(taken), new, self._past)
-        self._past.copy_(new)
-        views = None
-        for one in taken:
-            if self._views[one.position] is None:
-                views = self._past.split(self.table.sizes) if views is None else views
-                self._views[one.position] = one.state["mean_square"] = views[one.position]
+            squares = torch.where(self._poms_of(taken), squares, self._past)
+        if not self._complete:
+            self._past.copy_(torch.where(self._past.isnan(), squares, self._past))
+            self._complete = not bool(self._past.isnan().any())
+        self._past.lerp_(squares, 1 - NORM_MOMENTUM)
+        new_ones = [one for one in taken if self._views[one.position] is None]
+        parts = self._past.split(self.table.sizes) if new_ones else ()
+        for one in new_ones:
+            self._views[one.position] = one.state["mean_square"] = parts[one.position]
 
     # Steps ------------------------------------------------------------------------
 
@@ -226,8 +233,8 @@ class NativeWay:
             g: Tensor = chosen_denominator(rule, now, used, geometry, scale)
         if settled is not None:
             g = torch.where(self._poms_of(unsettled), g, settled[0]) if unsettled else settled[0]
-        norm, kept = self.table.run(taken, -group["lr"] / g, group, write=True)
-        self._note_momenta(taken, kept, group)
+        norm, whole = self.table.run(taken, -group["lr"] / g, group, write=True)
+        self._note_momenta(taken, whole, group)
         return norm, g
 
     def _settled(
@@ -245,15 +252,15 @@ class NativeWay:
         """
         if rule.of_direction or group["gradient_norm"] == "current":
             return None
-        known = past >= 0  # false for nan, where there is no past
-        g: Tensor = rule(past.nan_to_num(0.0).sqrt(), geometry)
+        # Where there is no past it is nan, and all comparisons are false.
+        g: Tensor = rule((past if self._complete else past.nan_to_num(0.0)).sqrt(), geometry)
         if not rule.bounded:
-            return g, known
+            return g, past >= 0
         bound = self._bound(taken, group)
         if bound is None:
             return None
-        flat = (geometry.c_hat + geometry.kappa) == 0
-        return g, known & ((bound * (SLACK * scale) <= g) | flat)
+        settled = (bound * (SLACK * scale) <= g) | (geometry.rho_hat == 0)
+        return g, settled if self._complete else settled & (past >= 0)
 
     def _layers_with(self, taken: Sequence[Taken], mask: Tensor) -> list[Taken]:
         """Layers of which a POM is marked."""
@@ -270,11 +277,8 @@ class NativeWay:
         return present[self._layer_of_pom]
 
     def _bound(self, taken: Sequence[Taken], group: dict[str, Any]) -> Tensor | None:
-        """Upper bounds of the norms of the present projected directions on curved POMs.
-
-        What weight decay adds is normal there. None if no bound is known.
-        """
-        if self._squares is None or group["nesterov"]:
+        """Upper bounds of the norms of the present directions; None if none is known."""
+        if self._squares is None or group["nesterov"] or group["weight_decay"] != 0:
             return None
         gradient = self._squares.sqrt()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
@@ -286,22 +290,21 @@ class NativeWay:
             return None
         return bound.masked_fill_(self._poms_of(unknown), math.inf) if unknown else bound
 
-    def _note_momenta(self, taken: Sequence[Taken], kept: Tensor, group: dict[str, Any]) -> None:
-        """Keep the norms of the momenta, projected at the new points."""
+    def _note_momenta(self, taken: Sequence[Taken], whole: Tensor, group: dict[str, Any]) -> None:
+        """Keep the norms of the momenta, which are the directions unless they are Nesterov's."""
         assert self.table is not None
         if group["momentum"] == 0 or group["nesterov"]:
             for one in taken:
                 self._noted.pop(one.position, None)
             return
         if len(taken) < len(self.table.layers):
-            kept = torch.where(self._poms_of(taken), kept, self._momenta)
-        self._momenta = kept
+            whole = torch.where(self._poms_of(taken), whole, self._momenta)
+        self._momenta = whole
         for one in taken:
             self._noted[one.position] = _note(one)
 
 
-def _note(one: Taken) -> tuple[int, ...]:
-    """What changes when somebody writes to a weight or its momentum."""
-    buffer, weight = one.buffer, one.weight
-    assert buffer is not None
-    return buffer.data_ptr(), buffer._version, weight.data_ptr(), weight._version
+def _note(one: Taken) -> tuple[int, int]:
+    """What changes when somebody writes to a momentum."""
+    assert one.buffer is not None
+    return one.buffer.data_ptr(), one.buffer._version

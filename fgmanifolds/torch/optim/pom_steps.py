@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -49,15 +50,15 @@ class PomSteps:
     ----------
     tables : dict
         Tables by set of layers, device and type.
-    last : dict of str to (Tensor, Tensor)
-        Norms R and denominators g of each layer's POMs at the last step.
+    last : dict of str to (Tensor, Tensor, slice)
+        Norms R and denominators g at the last step, and which of them are of a layer's POMs.
     """
 
     def __init__(self, adapter: POMAdapter, *, compile: bool) -> None:
         self._adapter, self._compile = adapter, compile
         self.tables: OrderedDict[Any, PomTable] = OrderedDict()
         self._version = -1
-        self.last: dict[str, tuple[Tensor, Tensor]] = {}
+        self.last: dict[str, tuple[Tensor, Tensor, slice]] = {}
 
     def tables_of(self, layers: Sequence[POMLayer]) -> list[PomTable]:
         """Tables of some layers, one for each device and type; kept by set of layers."""
@@ -152,8 +153,9 @@ class PomSteps:
         self, table: PomTable, state: Mapping[Tensor, dict[str, Any]], norm: Tensor, g: Tensor
     ) -> None:
         """Keep R^2 for the next step, and what the optimizer's statistics show."""
-        parts = zip(table.layers, norm.split(table.sizes), g.split(table.sizes), strict=True)
-        self.last.update({layer.name: (own, own_g) for layer, own, own_g in parts})
+        ends = pairwise(table.offsets)
+        for layer, (first, end) in zip(table.layers, ends, strict=True):
+            self.last[layer.name] = norm, g, slice(first, end)
         squares = (norm * norm).split(table.sizes)
         states = [state[layer.weight] for layer in table.layers]
         known = [i for i, one in enumerate(states) if "mean_square" in one]

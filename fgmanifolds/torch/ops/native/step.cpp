@@ -139,7 +139,7 @@ INLINE Vec dot(const Vec *x, int b, const Vec *y, int c) {
 struct Block {
     Vec w[ENTRIES], m[ENTRIES];   // points and directions
     Vec radius, inverse, step;    // inverse: 1 / radius^2
-    Vec square, kept;             // squared norms of the projected direction, before and after
+    Vec square, raw;              // squared norms of the direction, projected and as it is
     Int kind;
     int64_t start, offset;
     int count;
@@ -246,6 +246,7 @@ template <bool MIXED>
 INLINE void move(Block &k) {
     Vec m[ENTRIES];
     for (int e = 0; e < ENTRIES; ++e) m[e] = k.m[e];
+    k.raw = squared_norm(m);
     project<MIXED>(k, k.w, m);
     k.square = squared_norm(m);
     // LONGEST of planes.py: further on the point does not change, but the columns become dependent.
@@ -255,10 +256,9 @@ INLINE void move(Block &k) {
     for (int e = 0; e < ENTRIES; ++e) k.w[e] += k.step * m[e];
 }
 
-// Passes as passes_for in planes.py. What is kept for the next step: the norm of the direction,
-// which is the momentum but for Nesterov's, projected at the new points.
+// Passes as passes_for in planes.py.
 template <bool FULL, bool PLANES, bool MIXED>
-INLINE void retract(const Layer &layer, const Options &o, Block &k) {
+INLINE void retract(const Layer &layer, const Block &k) {
     Vec x[ENTRIES], numbers[ENTRIES];
     for (int e = 0; e < ENTRIES; ++e) x[e] = k.w[e];
     normalise<MIXED>(k, x);
@@ -267,9 +267,6 @@ INLINE void retract(const Layer &layer, const Options &o, Block &k) {
     if (!all(turned <= 1e6f * radius)) normalise<MIXED>(k, x);
     turn_back<PLANES>(numbers, x);
     put<FULL, PLANES>(layer.weight + k.offset, numbers, layer.inputs, k.count);
-    if (o.momentum == 0.0f || o.nesterov) return;
-    project<MIXED>(k, x, k.m);
-    k.kept = squared_norm(k.m);
 }
 
 // Where block b of a layer lies: of all its kernels in turn, or of those with one output.
@@ -290,7 +287,7 @@ INLINE void locate(const Layer &layer, int64_t b, Block &k) {
 // works on the other.
 template <bool PLANES, bool MIXED>
 INLINE void step_blocks(const Layer &layer, const Options &o, const float *factor, double *sums,
-                        double *kept, int64_t first, int count) {
+                        double *raw, int64_t first, int count) {
     Block blocks[2];
     for (int i = 0; i < count; ++i) {
         Block &k = blocks[i];
@@ -299,17 +296,17 @@ INLINE void step_blocks(const Layer &layer, const Options &o, const float *facto
         else begin<true, PLANES>(layer, o, factor, k);
     }
     for (int i = 0; i < count; ++i) move<MIXED>(blocks[i]);
-    for (int i = 0; i < count && o.write; ++i) {
-        blocks[i].kept = splat(0.0f);
-        if (blocks[i].count < LANES) retract<false, PLANES, MIXED>(layer, o, blocks[i]);
-        else retract<true, PLANES, MIXED>(layer, o, blocks[i]);
-    }
     for (int i = 0; i < count; ++i)
         for (int l = 0; l < blocks[i].count; ++l) {
             const int32_t pom = layer.pom[blocks[i].start + l];
             sums[pom] += blocks[i].square[l];
-            if (o.write) kept[pom] += blocks[i].kept[l];
+            raw[pom] += blocks[i].raw[l];
         }
+    if (!o.write) return;
+    for (int i = 0; i < count; ++i) {
+        if (blocks[i].count < LANES) retract<false, PLANES, MIXED>(layer, blocks[i]);
+        else retract<true, PLANES, MIXED>(layer, blocks[i]);
+    }
 }
 
 INLINE int64_t count_blocks(const Layer &layer) {
@@ -320,11 +317,11 @@ INLINE int64_t count_blocks(const Layer &layer) {
 // Called by all threads, which share the blocks.
 template <bool PLANES, bool MIXED>
 static void step_layer(const Layer &layer, const Options &o, const float *factor, double *sums,
-                       double *kept) {
+                       double *raw) {
     const int64_t blocks = count_blocks(layer);
 #pragma omp for schedule(static) nowait
     for (int64_t b = 0; b < blocks; b += 2)
-        step_blocks<PLANES, MIXED>(layer, o, factor, sums, kept, b, blocks - b < 2 ? 1 : 2);
+        step_blocks<PLANES, MIXED>(layer, o, factor, sums, raw, b, blocks - b < 2 ? 1 : 2);
 }
 
 // Squared norms of the gradients of some kernels, over POMs.
@@ -377,8 +374,7 @@ extern "C" void fgsgd_squares(const Layer *layers, int32_t n, double *sums, int6
 }
 
 // Project, sum squared norms over POMs, and, if asked to write, move and retract.
-// sums: threads x 2 poms, zeroed by the caller: of projected directions, and of the momenta
-// projected at the new points.
+// sums: threads x 2 poms, zeroed by the caller: of projected directions, and of directions.
 extern "C" void fgsgd_step(const Layer *layers, int32_t n, const Options *options,
                            const float *factor, double *sums, int64_t poms, int32_t threads) {
 #pragma omp parallel num_threads(threads)

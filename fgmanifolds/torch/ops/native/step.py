@@ -87,10 +87,9 @@ def layout_of(
     int or None
         Number of inputs in channels_last, where kernels are planes; 0 for kernel after kernel.
     """
-    rows, columns = layer.view.batches[0].shape
-    numel, strides = layer.view.n_components * rows * columns, weight.stride()
+    shape, strides = layer.shape, weight.stride()
     for one in (weight, grad, buffer):
-        if one is not None and not (_is_plain(one, numel) and one.stride() == strides):
+        if one is not None and not _is_plain(one, shape, strides):
             return None
     if weight.is_contiguous():
         return 0
@@ -100,13 +99,14 @@ def layout_of(
     return weight.shape[1]
 
 
-def _is_plain(tensor: Tensor, numel: int) -> bool:
+def _is_plain(tensor: Tensor, shape: torch.Size, strides: tuple[int, ...]) -> bool:
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and tensor.dtype is torch.float32
         and tensor.is_cpu
         and tensor.layout is torch.strided
-        and tensor.numel() == numel
+        and tensor.shape == shape
+        and tensor.stride() == strides
         and tensor.data_ptr() != 0
     )
 
@@ -212,9 +212,8 @@ class NativeTable(Bounds):
 
         Returns
         -------
-        projected, kept : tensors of shape [POMs]
-            Norms of the projected directions, and of the momenta projected at the new points:
-            the latter only where something is written, and not for Nesterov's directions.
+        projected, whole : tensors of shape [POMs]
+            Norms of the projected directions, and of the directions.
         """
         settings = _Options(
             float(options["momentum"]),
@@ -240,8 +239,8 @@ class NativeTable(Bounds):
             written = [one.weight for one in taken]
             written += [one.buffer for one in taken if one.buffer is not None]
             torch.autograd.graph.increment_version(written)
-        projected, kept = self._sums.sum(0).sqrt().float().split(self.n_poms)
-        return projected, kept
+        projected, whole = self._sums.sum(0).sqrt().float().split(self.n_poms)
+        return projected, whole
 
 
 def _code(layer: POMLayer) -> tuple[int, int, bool]:
