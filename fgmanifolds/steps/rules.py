@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fgmanifolds.steps.formulas import global_bound, paper, relative, theorem2
+from fgmanifolds.steps.formulas import global_bound, local_distance, paper, relative, theorem2
 from fgmanifolds.validation import check_choice
 
 __all__ = [
@@ -99,7 +99,7 @@ class StepRule(abc.ABC):
 
 
 class Corollary2(StepRule):
-    """See :func:`corollary2`."""
+    """See :func:`~fgmanifolds.steps.formulas.corollary2`."""
 
     name = "corollary2"
     bounded = True
