@@ -207,13 +207,20 @@ def qr_by_cholesky(x: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor.mT, x, upper=True, left=False)
 
 
+def _symmetric_part(z: Tensor) -> Tensor:
+    return (z + z.mT).mul_(0.5)
+
+
 class StiefelOps(ManifoldOps):
     """N(Z) = sym(Z)."""
 
     def normal(self, w: Tensor, u: Tensor) -> Tensor:
         """As :class:`ManifoldOps` says."""
-        z = w.mT @ u
-        return w @ (0.5 * (z + z.mT))
+        return w @ _symmetric_part(w.mT @ u)
+
+    def project(self, w: Tensor, u: Tensor) -> Tensor:
+        """As :class:`ManifoldOps` says, in one pass over the entries."""
+        return torch.baddbmm(u, w, _symmetric_part(w.mT @ u), alpha=-1)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Q of QR; of a Gaussian matrix it is Haar (Mezzadri 2007)."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fgmanifolds.torch.components import ComponentBatch, Kernels
+from fgmanifolds.torch.components import Blocks, ComponentBatch
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops import planes
-from fgmanifolds.torch.ops.manifolds import KINDS, OPS
-from fgmanifolds.torch.ops.planes import Masks
+from fgmanifolds.torch.ops.manifolds import OPS
+from fgmanifolds.torch.ops.native.blocks import BlockCopies
 
-__all__ = ["BatchedPart", "Part", "PlanesPart", "Scratch", "Source", "cut", "pack"]
+__all__ = ["BatchedPart", "Part", "Source"]
 
 
 @dataclass
@@ -143,12 +142,25 @@ class Part(abc.ABC):
 
 
 class BatchedPart(Part):
-    """Matrices of any size on one manifold."""
+    """Matrices of any size on one manifold.
 
-    def __init__(self, manifold: str, retraction: str, *args: Any) -> None:
+    Parameters
+    ----------
+    manifold, retraction : str
+    native : bool
+        Whether blocks are read and written by C++.
+    *args
+        As :class:`Part` takes them.
+    """
+
+    def __init__(self, manifold: str, retraction: str, native: bool, *args: Any) -> None:
         super().__init__(*args)
         self._name, self._retraction = manifold, retraction
         self._kept: tuple[Tensor, Tensor] | None = None
+        self._copies: BlockCopies | None = None
+        batches = [(one.position, one.batch) for one in self.sources]
+        if native and all(isinstance(batch, Blocks) and not batch.swapped for _, batch in batches):
+            self._copies = BlockCopies(batches, self.sources[0].batch.shape)  # type: ignore[arg-type]
 
     @property
     def _curved(self) -> Tensor | bool:
@@ -160,11 +172,22 @@ class BatchedPart(Part):
 
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """As :meth:`Part.gather`."""
+        if self._copies is not None and self._copies.fits(tensors):
+            return self._copies.read(tensors)
         read = [one.batch.read(tensors[one.position]) for one in self.sources]
         return (read[0] if len(read) == 1 else torch.cat(read)).to(self.radius.dtype)
 
-    def _scatter_(self, tensors: Sequence[Tensor], components: Tensor) -> None:
-        for one, part in self.split(components):
+    def _unit(self, weights: Sequence[Tensor]) -> Tensor:
+        """The weights at radius 1."""
+        if self._copies is not None and self._copies.fits(weights):
+            return self._copies.read(weights, 1 / self.radius)
+        return self.gather(weights) / self.scale
+
+    def _scatter_(self, tensors: Sequence[Tensor], components: Tensor, scale: Tensor) -> None:
+        if self._copies is not None and self._copies.fits(tensors):
+            self._copies.write_(tensors, components, scale)
+            return
+        for one, part in self.split(components * scale[:, None, None]):
             one.batch.write_(tensors[one.position], part)
 
     def _tangent(self, unit: Tensor, vectors: Sequence[Tensor]) -> Tensor:
@@ -172,11 +195,12 @@ class BatchedPart(Part):
 
     def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
         """As :meth:`Part.tangents_`."""
-        self._scatter_(vectors, self._tangent(self.gather(weights) / self.scale, vectors))
+        tangent = self._tangent(self._unit(weights), vectors)
+        self._scatter_(vectors, tangent, torch.ones_like(self.radius))
 
     def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
         """As :meth:`Part.project`."""
-        unit = self.gather(weights) / self.scale
+        unit = self._unit(weights)
         tangent = self._tangent(unit, directions)
         self._kept, self._squares = (unit, tangent), _squared_norm(tangent)
         return self._squares
@@ -189,167 +213,8 @@ class BatchedPart(Part):
         short = None if longest is None else longest <= 1
         step = tangent * (move / self.radius)[:, None, None]
         unit = OPS[self._name].retract(unit, step, self._retraction, short)
-        self._scatter_(weights, self.scale * unit)
+        self._scatter_(weights, unit, self.radius)
 
 
 def _squared_norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, dim=2).square().sum(1)
-
-
-@dataclass
-class Scratch:
-    """What the parts in planes of one shape share.
-
-    Attributes
-    ----------
-    names : list of str
-        Manifolds that may occur.
-    memory : tensor of shape [2, A, B, n]
-        Planes that weights and directions are copied to.
-    compiled : planes.Compiled or None
-        Projection and move through ``torch.compile``.
-    """
-
-    names: list[str]
-    memory: Tensor
-    compiled: planes.Compiled | None
-
-
-class PlanesPart(Part):
-    """Small kernels of any of the built-in manifolds, as planes."""
-
-    def __init__(self, scratch: Scratch, *args: Any) -> None:
-        super().__init__(*args)
-        layers: Sequence[POMLayer] = args[1]
-        self._shared = scratch
-        kinds = [layers[one.position] for one in self.sources]
-        numbers = [
-            _kinds(layer)[one.members.long()]
-            for layer, one in zip(kinds, self.sources, strict=True)
-        ]
-        self.kinds = torch.cat(numbers).to(self.radius.device)
-        self._planes = scratch.memory[..., : len(self.radius)]
-        self._layers = kinds
-        self._w, self._u = (self._views(part) for part in self._planes)
-        self._masks: Masks | None = None
-
-    @property
-    def masks(self) -> Masks:
-        """Masks of the manifolds; of one manifold only, they take no memory."""
-        if len(self._shared.names) > 1:
-            return Masks.of(self.kinds, self.radius.dtype)
-        one = Masks.of(self.kinds[:1], self.radius.dtype)
-        return Masks(*(mask.expand_as(self.kinds) for mask in one))
-
-    @property
-    def _curved(self) -> Tensor | bool:
-        return self.kinds != KINDS.index("euclidean")
-
-    def by_manifold(self) -> Iterator[tuple[str, Any]]:
-        """As :meth:`Part.by_manifold`."""
-        for number, name in enumerate(KINDS):
-            rows = torch.nonzero(self.kinds == number)[:, 0]
-            if len(rows):
-                yield name, rows
-
-    def _views(self, part: Tensor) -> list[Tensor]:
-        """Parts of some planes, in the shapes that the sources read and write."""
-        views = []
-        pairs = zip(self.split(part.permute(2, 0, 1)), self._layers, strict=True)
-        for (one, own), layer in pairs:
-            assert isinstance(one.batch, Kernels)
-            views.append(one.batch.planes_as_rows(own.permute(1, 2, 0), layer.weight))
-        return views
-
-    def _rows(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [tensors[one.position][one.rows] for one in self.sources]
-
-    def _read_(self, views: list[Tensor], tensors: Sequence[Tensor]) -> None:
-        torch._foreach_copy_(views, self._rows(tensors))
-
-    def _write_(self, tensors: Sequence[Tensor], views: list[Tensor]) -> None:
-        for rows, view in zip(self._rows(tensors), views, strict=True):
-            rows.copy_(view)
-
-    def gather(self, tensors: Sequence[Tensor]) -> Tensor:
-        """As :meth:`Part.gather`."""
-        own = torch.empty_like(self._planes[0])
-        self._read_(self._views(own), tensors)
-        return own.permute(2, 0, 1)
-
-    def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        """As :meth:`Part.tangents_`."""
-        self._read_(self._w, weights)
-        self._read_(self._u, vectors)
-        w, u = map(planes.columns_of, self._planes)
-        planes.project_(w, u, self.masks, self.radius, self._shared.names)
-        self._write_(vectors, self._u)
-
-    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
-        """As :meth:`Part.project`."""
-        self._read_(self._w, weights)
-        self._read_(self._u, directions)
-        if self._shared.compiled is not None:
-            w, u = map(planes.columns_of, self._shared.memory)
-            squares = self._shared.compiled.project(w, u, *self._padded())
-            self._squares = squares[: len(self.radius)]
-            return self._squares
-        w, u = map(planes.columns_of, self._planes)
-        self._masks = self.masks
-        planes.project_(w, u, self._masks, self.radius, self._shared.names)
-        self._squares = planes.squared_norm(u)
-        return self._squares
-
-    def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
-        """As :meth:`Part.move_`."""
-        move, longest = self._bounded(move)
-        passes = 3 if longest is None else planes.passes_for(longest)
-        if self._shared.compiled is not None:
-            w, u = map(planes.columns_of, self._shared.memory)
-            missing = (0, w[0][0].numel() - len(move))
-            self._shared.compiled.move(passes)(w, u, *self._padded(), F.pad(move, missing))
-        else:
-            w, u = map(planes.columns_of, self._planes)
-            masks = self.masks if self._masks is None else self._masks
-            planes.move_(w, u, masks, self.radius, self._shared.names, move, passes=passes)
-            self._masks = None
-        self._write_(weights, self._w)
-
-    def _padded(self) -> tuple[Tensor, Tensor]:
-        """Kinds and radii for the whole memory, so that all parts have one shape."""
-        missing = (0, self._shared.memory.shape[-1] - len(self.radius))
-        # Bytes are slow there.
-        kinds = F.pad(self.kinds.to(torch.int32), missing)
-        return kinds, F.pad(self.radius, missing, value=1.0)
-
-
-def _kinds(layer: POMLayer) -> Tensor:
-    """Number of each component's manifold among :data:`KINDS`."""
-    numbers = [KINDS.index(name) for name in layer.manifolds]
-    return torch.tensor(numbers, dtype=torch.uint8)[layer.view.manifold.long()]
-
-
-def cut(position: int, batch: ComponentBatch, weight: Tensor, size: int) -> list[Source]:
-    """Cut kernels, at rows of their weight, into sources of about `size` components."""
-    rows = len(weight)
-    each = len(batch.members) // rows
-    step = max(1, size // each)
-    sources = []
-    for start in range(0, rows, step):
-        stop = min(start + step, rows)
-        members = batch.members[start * each : stop * each]
-        sources.append(Source(position, batch, slice(start, stop), members))
-    return sources
-
-
-def pack(sources: Iterable[Source], size: int) -> list[list[Source]]:
-    """Put sources together to packs of about `size` components."""
-    packs: list[list[Source]] = [[]]
-    filled = 0
-    for one in sources:
-        if packs[-1] and filled + len(one.members) > size:
-            packs.append([])
-            filled = 0
-        packs[-1].append(one)
-        filled += len(one.members)
-    return packs

@@ -19,8 +19,10 @@ from fgmanifolds.steps.formulas import local_distance
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops import planes
+from fgmanifolds.torch.ops.blocks_part import BlocksPart, can_walk
 from fgmanifolds.torch.ops.manifolds import KINDS
-from fgmanifolds.torch.ops.parts import BatchedPart, Part, PlanesPart, Scratch, Source, cut, pack
+from fgmanifolds.torch.ops.parts import BatchedPart, Part, Source
+from fgmanifolds.torch.ops.planes_part import PlanesPart, Scratch, cut, pack
 from fgmanifolds.torch.poms import pom_bounds
 
 __all__ = ["Bounds", "PomTable", "Unit", "UnitGeometry", "computing_type"]
@@ -148,6 +150,8 @@ class PomTable(Bounds):
     retraction : str
     compile : bool
         Whether kernels in planes go through ``torch.compile``.
+    native : bool
+        Whether blocks of float32 matrices on the CPU go through C++.
 
     Attributes
     ----------
@@ -157,11 +161,17 @@ class PomTable(Bounds):
     """
 
     def __init__(
-        self, layers: Sequence[POMLayer], retraction: str = "qr", *, compile: bool = False
+        self,
+        layers: Sequence[POMLayer],
+        retraction: str = "qr",
+        *,
+        compile: bool = False,
+        native: bool = False,
     ) -> None:
         weight = layers[0].weight
         like = torch.empty(0, dtype=computing_type(weight.dtype), device=weight.device)
         self._retraction, self._compile = retraction, compile
+        self._native = native and like.device.type == "cpu" and weight.dtype == torch.float32
         in_planes: list[POMLayer] = []
         rest: list[POMLayer] = []
         for layer in layers:
@@ -197,9 +207,16 @@ class PomTable(Bounds):
                     source = Source(position, own, slice(None), own.members)
                     sources.setdefault((batch.shape, name), []).append(source)
         context = self.layers, self.offsets, self.like
-        parts: list[Part] = [
-            BatchedPart(name, self._retraction, own, *context) for (_, name), own in sources.items()
-        ]
+        walked: list[tuple[str, list[Source]]] = []
+        parts: list[Part] = []
+        for (_, name), blocks in sources.items():
+            if self._native and all(can_walk(name, one, self._retraction) for one in blocks):
+                walked.append((name, blocks))
+            else:
+                parts.append(BatchedPart(name, self._retraction, self._native, blocks, *context))
+        if walked:
+            whole = BlocksPart(walked, self._retraction, *context)
+            parts += [whole] if whole.fit else whole.parts
         return Unit(parts, self._poms(start, stop))
 
     def _packs(self, start: int, stop: int) -> list[list[Source]]:

@@ -15,6 +15,8 @@ from fgmanifolds.steps import StepRule
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import DRIFTING
+from fgmanifolds.torch.ops.native import available, has_blocks, load_blocks
+from fgmanifolds.torch.optim.building import loads_or_warns
 from fgmanifolds.torch.optim.foreach import add_, added
 from fgmanifolds.torch.optim.groups import check_options, make_groups
 from fgmanifolds.torch.optim.guards import Guards
@@ -84,6 +86,10 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
     compile : bool
         Whether small kernels go through ``torch.compile``, on any device. The first step takes
         seconds, and later ones with other radii or learning rates are not compiled anew.
+    native : bool or None
+        Whether weights in float32 on the CPU go through C++ functions, compiled when the optimizer
+        is made and kept in the user's cache: here the blocks of linear layers and 1 x 1
+        convolutions. None: if there is a C++ compiler and the variable FGMANIFOLDS_NATIVE is not 0.
     capturable : bool
         Whether steps may be captured in a CUDA graph. Nothing waits for the device
         then: gradients and weights are not checked.
@@ -126,6 +132,7 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
         skip_nonfinite: bool = False,
         foreach: bool | None = None,
         compile: bool = False,
+        native: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
         **defaults: Any,
@@ -154,6 +161,7 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
         self.skip_nonfinite, self.capturable, self.compile = skip_nonfinite, capturable, compile
         self.skipped_steps = self.steps = 0
         self._rules = RuleBook()
+        self._native_blocks = self._choose_blocks(native)
         self._forget()
         options = {
             "lr": lr,
@@ -169,10 +177,27 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
 
     def _forget(self) -> None:
         """Forget what follows from the state of the adapter and the model."""
-        self._poms = PomSteps(self.adapter, compile=self.compile)
+        self._poms = PomSteps(self.adapter, compile=self.compile, native=self._native_blocks)
         self._guards = Guards(self.adapter)
         self._radii_version = self.adapter.version
         self._radii = {name: x.radius.clone() for name, x in self.adapter.layers.items()}
+
+    def _choose_blocks(self, native: bool | None) -> bool:
+        """Compile the C++ functions for blocks, if they are to be used."""
+        if native is not None:
+            check_bool("native", native)
+        if native and self.compile:
+            raise ValueError("native=True and compile=True are two ways for the same kernels.")
+        if native and not available():
+            raise ValueError(
+                "native=True needs a C++ compiler: set CXX, or install c++ (and do not set "
+                "FGMANIFOLDS_NATIVE=0)."
+            )
+        wanted = available() and not self.compile if native is None else native
+        layers = self.adapter.layers.values()
+        if not wanted or not any(has_blocks(layer) for layer in layers):
+            return False
+        return loads_or_warns(self, load_blocks)
 
     # What a subclass says -----------------------------------------------------------
 

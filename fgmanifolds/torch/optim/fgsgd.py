@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,8 +12,9 @@ from torch import Tensor
 from fgmanifolds.steps.norms import gradient_scale
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native import NativeBuildError, Taken, available
+from fgmanifolds.torch.ops.native import Taken, available
 from fgmanifolds.torch.optim.base import POMOptimizer
+from fgmanifolds.torch.optim.building import loads_or_warns
 from fgmanifolds.torch.optim.foreach import added, decay_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.native_way import NativeWay
@@ -44,11 +44,12 @@ class FGSGD(POMOptimizer):
         on tangent spaces, it has no effect there; with momentum a little remains.
     nesterov : bool
     native : bool or None
-        Whether small float32 kernels on the CPU go through a C++ function, which is
+        Whether float32 weights on the CPU go through C++ functions, which are
         compiled when the optimizer is made (a second, kept in the user's cache). None: if
-        there is a C++ compiler and the variable FGMANIFOLDS_NATIVE is not 0. The other
-        weights, and all with momentum on tangent spaces, a rule that needs a reference or
-        another retraction than "qr", take the way through torch, as subclasses do.
+        there is a C++ compiler and the variable FGMANIFOLDS_NATIVE is not 0. Small kernels go
+        through a whole step in C++; other kernels, and all with momentum on
+        tangent spaces, a rule that needs a reference or another retraction than "qr", take the
+        way through torch, as subclasses do.
     **options
         As :class:`POMOptimizer` takes them: `params`, `maximize`, `rule`, `gradient_norm`,
         `momentum_space`, `stabilize_every`, `check_every`, `skip_nonfinite`, `foreach`,
@@ -79,7 +80,7 @@ class FGSGD(POMOptimizer):
     ) -> None:
         self.native = False
         own: dict[str, Any] = {"momentum": momentum, "dampening": dampening, "nesterov": nesterov}
-        super().__init__(adapter, lr, weight_decay=weight_decay, **own, **options)
+        super().__init__(adapter, lr, weight_decay=weight_decay, native=native, **own, **options)
         self._choose_way(native)
 
     def check_group(self, options: dict[str, Any]) -> None:
@@ -128,19 +129,10 @@ class FGSGD(POMOptimizer):
 
     def _choose_way(self, native: bool | None) -> None:
         """Compile the C++ step, if it is to be used."""
-        if native is not None:
-            check_bool("native", native)
-        if native and self.compile:
-            raise ValueError("native=True and compile=True are two ways for the same kernels.")
         if native and type(self) is not FGSGD:
             raise ValueError(
                 f"native=True: the C++ step is that of FGSGD, and {type(self).__name__} may go "
                 "elsewhere; leave native out."
-            )
-        if native and not available():
-            raise ValueError(
-                "native=True needs a C++ compiler: set CXX, or install c++ (and do not set "
-                "FGMANIFOLDS_NATIVE=0)."
             )
         wanted = available() if native is None else native
         self.native = wanted and type(self) is FGSGD and not self.compile
@@ -149,16 +141,11 @@ class FGSGD(POMOptimizer):
 
     def _native_way(self) -> NativeWay | None:
         if self.native and self._way is None:
-            try:
-                self._way = NativeWay(self.adapter)
-            except NativeBuildError as error:
-                self.native = False
-                warnings.warn(
-                    f"FGSGD goes through torch, since the C++ step cannot be built: {error}",
-                    RuntimeWarning,
-                    stacklevel=5,
-                )
+            self.native = loads_or_warns(self, self._make_way)
         return self._way if self.native else None
+
+    def _make_way(self) -> None:
+        self._way = NativeWay(self.adapter)
 
     def _native_layers(self, active: Active) -> list[Taken]:
         ambient = active.group["momentum_space"] == "ambient"

@@ -45,6 +45,8 @@ class PomSteps:
     adapter : POMAdapter
     compile : bool
         Whether small kernels go through ``torch.compile``.
+    native : bool
+        Whether blocks of matrices go through C++.
 
     Attributes
     ----------
@@ -54,8 +56,8 @@ class PomSteps:
         Norms R and denominators g at the last step, and which of them are of a layer's POMs.
     """
 
-    def __init__(self, adapter: POMAdapter, *, compile: bool) -> None:
-        self._adapter, self._compile = adapter, compile
+    def __init__(self, adapter: POMAdapter, *, compile: bool, native: bool) -> None:
+        self._adapter, self._compile, self._native = adapter, compile, native
         self.tables: OrderedDict[Any, PomTable] = OrderedDict()
         self._version = -1
         self.last: dict[str, tuple[Tensor, Tensor, slice]] = {}
@@ -76,7 +78,9 @@ class PomSteps:
         key = (kind, tuple(layer.name for layer in layers))
         if key not in self.tables:
             retraction = self._adapter.options["retraction"]
-            self.tables[key] = PomTable(layers, retraction, compile=self._compile)
+            self.tables[key] = PomTable(
+                layers, retraction, compile=self._compile, native=self._native
+            )
             if len(self.tables) > TABLES:
                 self.tables.popitem(last=False)
         self.tables.move_to_end(key)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["StateMixin"]
 
 #: Attributes that a copy of an optimizer needs beside what torch keeps.
-_OWN = ("adapter", "stabilize_every", "check_every", "skip_nonfinite", "capturable", "compile")
+_OWN = (
+    *("adapter", "stabilize_every", "check_every", "skip_nonfinite", "capturable", "compile"),
+    "_native_blocks",
+)
 _COUNTS = ("skipped_steps", "steps", "_best_loss", "_rules")
 
 

@@ -1,6 +1,7 @@
 """The step of FG-SGD on small kernels as a C++ function, compiled where it is first used."""
 
-from fgmanifolds.torch.ops.native.build import NativeBuildError, available, load
+from fgmanifolds.torch.ops.native.blocks import has_blocks
+from fgmanifolds.torch.ops.native.build import NativeBuildError, available, load, load_blocks
 from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, layout_of
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "available",
     "can_hold",
     "can_take",
+    "has_blocks",
     "layout_of",
     "load",
+    "load_blocks",
 ]

@@ -1,4 +1,4 @@
-"""Compile ``step.cpp`` for one shape of kernels, once on each machine, and load it."""
+"""Compile C++ functions, once on each machine, and load them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 
-__all__ = ["NativeBuildError", "available", "load"]
+__all__ = ["NativeBuildError", "available", "load", "load_blocks"]
 
 #: Not -ffast-math: a library that is linked with it makes the whole process flush subnormal
 #: numbers to zero as soon as it is loaded.
@@ -29,11 +30,14 @@ FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
 )
 
-#: The file that is compiled, and what it includes.
-SOURCES = ("step.cpp", "planes.hpp")
+#: The files that are compiled, each with what it includes.
+STEP, BLOCKS = ("step.cpp", "planes.hpp"), ("blocks.cpp",)
 
 #: Set to 0, it turns the C++ way off.
 SWITCH = "FGMANIFOLDS_NATIVE"
+
+#: Tells ctypes what is in a library; raises where it is not what it should be.
+Declare = Callable[[ctypes.CDLL], None]
 
 logger = logging.getLogger("fgmanifolds")
 
@@ -119,19 +123,37 @@ def load(rows: int, columns: int, wide: bool) -> ctypes.CDLL:
     NativeBuildError
         If there is no compiler, or it fails.
     """
+    defines = [f"-DROWS={rows}", f"-DCOLUMNS={columns}", *(["-DWIDE"] if wide else [])]
+    return _library(f"step-{rows}x{columns}", STEP, defines, declare_step)
+
+
+@functools.cache
+def load_blocks() -> ctypes.CDLL:
+    """Give the compiled functions for blocks of matrices.
+
+    Raises
+    ------
+    NativeBuildError
+        If there is no compiler, or it fails.
+    """
+    return _library("blocks", BLOCKS, [], declare_blocks)
+
+
+def _library(
+    name: str, files_of: tuple[str, ...], defines: list[str], declare: Declare
+) -> ctypes.CDLL:
     compiler = _compiler()
     if compiler is None:
         raise NativeBuildError("there is no C++ compiler: set CXX, or install c++.")
     folder = files("fgmanifolds.torch.ops.native")
-    sources = {name: folder.joinpath(name).read_text() for name in SOURCES}
-    command = [*compiler, *FLAGS, f"-DROWS={rows}", f"-DCOLUMNS={columns}"]
-    command += ["-DWIDE"] if wide else []
-    path = _folder() / f"step-{rows}x{columns}-{_key(command, sources)}.so"
-    kept = _opened(path)
+    sources = {source: folder.joinpath(source).read_text() for source in files_of}
+    command = [*compiler, *FLAGS, *defines]
+    path = _folder() / f"{name}-{_key(command, sources)}.so"
+    kept = _opened(path, declare)
     if kept is None:
         _build(command, sources, path)
-        logger.info("compiled the C++ step for kernels of %d x %d: %s", rows, columns, path)
-        kept = _opened(path)
+        logger.info("compiled the C++ functions %s: %s", name, path)
+        kept = _opened(path, declare)
     if kept is None:
         raise NativeBuildError(f"{path} was compiled, but cannot be loaded.")
     return kept
@@ -141,7 +163,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _opened(path: Path) -> ctypes.CDLL | None:
+def _opened(path: Path, declare: Declare) -> ctypes.CDLL | None:
     """Give a library that is whole and ours; None if it must be built anew."""
     note = path.with_suffix(".sha256")
     try:
@@ -159,8 +181,8 @@ def _opened(path: Path) -> ctypes.CDLL | None:
     return library
 
 
-def declare(library: ctypes.CDLL) -> None:
-    """Tell ctypes the types of the functions, and see that both sides mean the same.
+def declare_step(library: ctypes.CDLL) -> None:
+    """Tell ctypes the types of step.cpp's functions, and see that both sides mean the same.
 
     Raises
     ------
@@ -178,9 +200,27 @@ def declare(library: ctypes.CDLL) -> None:
     library.fgsgd_squares.restype = None
     library.fgsgd_step.argtypes = [pointer, number, pointer, pointer, pointer, whole, number]
     library.fgsgd_step.restype = None
-    found = library.fgsgd_interface()
-    if found != INTERFACE:
-        raise ValueError(f"the library speaks interface {found}, not {INTERFACE}.")
+    _check_interface(library.fgsgd_interface(), INTERFACE)
+
+
+def declare_blocks(library: ctypes.CDLL) -> None:
+    """As :func:`declare_step`, of blocks.cpp."""
+    from fgmanifolds.torch.ops.native.blocks import INTERFACE
+
+    number, whole, pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+    library.fgblocks_interface.argtypes = []
+    library.fgblocks_interface.restype = whole
+    library.fgblocks_project.argtypes = [pointer, number, *[pointer] * 4, number]
+    library.fgblocks_move.argtypes = [pointer, number, *[pointer] * 4, number]
+    library.fgblocks_copy.argtypes = [pointer, whole, *[pointer] * 4, *[whole] * 3, *[number] * 3]
+    library.fgblocks_project.restype = library.fgblocks_copy.restype = None
+    library.fgblocks_move.restype = number
+    _check_interface(library.fgblocks_interface(), INTERFACE)
+
+
+def _check_interface(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"the library speaks interface {found}, not {expected}.")
 
 
 def _clear_drafts(folder: Path) -> None:
@@ -200,7 +240,7 @@ def _build(command: list[str], sources: dict[str, str], path: Path) -> None:
     _clear_drafts(folder)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"build-{os.getpid()}-") as name:
-            code, draft = Path(name) / SOURCES[0], Path(name) / "step.so"
+            code, draft = Path(name) / next(iter(sources)), Path(name) / "draft.so"
             for source, text in sources.items():
                 (Path(name) / source).write_text(text)
             for openmp in (["-fopenmp"], []):
@@ -208,7 +248,7 @@ def _build(command: list[str], sources: dict[str, str], path: Path) -> None:
                 done = subprocess.run(full, capture_output=True, text=True, timeout=120)
                 if done.returncode == 0 and draft.exists():
                     draft.chmod(0o700)
-                    note = Path(name) / "step.sha256"
+                    note = Path(name) / "draft.sha256"
                     note.write_text(_digest(draft))
                     note.chmod(0o600)
                     os.replace(draft, path)

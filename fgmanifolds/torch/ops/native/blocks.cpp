@@ -1,0 +1,275 @@
+// Steps on blocks of matrices that lie on spheres, oblique manifolds or nowhere in particular.
+//
+// Blocks are rows times columns of a stored matrix. They are not gathered: rows are walked as they
+// lie in memory, all blocks of a row at once, which takes one pass for the sums that projections and
+// norms need, and one for the move. The formulas are those of fgmanifolds/torch/ops/manifolds.py,
+// which this file is tested against: with n = <w, m> / r^2 the tangent part of m is v = m - n w, a
+// step goes to x = w + s v = (1 - s n) w + s m, and what is kept is x r / |x|; of whole blocks on
+// spheres, of columns of the tall component on oblique manifolds.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+// As KINDS in blocks.py: components as they are, whole, by stored columns, by stored rows.
+enum Kind : uint8_t { FLAT = 0, WHOLE = 1, DOWN = 2, ACROSS = 3 };
+
+struct Matrix {
+    float *weight;
+    const float *direction;
+    int64_t columns, groups;
+    const int64_t *start;          // [groups + 1], into row
+    const int32_t *row;            // stored rows of each group; the blocks of a group have the same
+    const int32_t *block;          // [groups, columns]: component, or -1 where it is not ours
+    const int64_t *across;         // [groups + 1], into the next: components by stored rows
+    const int32_t *across_block;   // component
+    const int64_t *across_start;   // [components by rows + 1], into across_column
+    const int32_t *across_column;
+    const int64_t *row_sums_start; // [groups], into row_sums
+    double *sums;                  // [groups, 3, columns]: <w, m>, <m, m>, <w, w> of stored columns
+    double *row_sums;              // [rows of a group, its components by rows, 3]
+};
+
+struct Task {
+    const Matrix *matrix;
+    int64_t group, first, last;    // columns
+};
+
+static const int64_t CHUNK = 512, FLUSH = 32;
+
+static std::vector<Task> tasks_of(const Matrix *matrices, int32_t n) {
+    std::vector<Task> tasks;
+    for (int32_t i = 0; i < n; ++i) {
+        const Matrix &m = matrices[i];
+        for (int64_t g = 0; g < m.groups; ++g) {
+            const bool rows = m.across[g + 1] > m.across[g];
+            const int64_t step = rows ? m.columns : CHUNK;
+            for (int64_t c = 0; c < m.columns; c += step)
+                tasks.push_back({&m, g, c, std::min(c + step, m.columns)});
+        }
+    }
+    return tasks;
+}
+
+// Sums over the rows of a group of some columns, in float over a few rows and in double beyond.
+static void sum_columns(const Matrix &m, int64_t group, int64_t first, int64_t width) {
+    alignas(64) float wm[CHUNK], mm[CHUNK], ww[CHUNK];
+    double *to = m.sums + group * 3 * m.columns + first;
+    for (int part = 0; part < 3; ++part)
+        std::fill_n(to + part * m.columns, width, 0.0);
+    for (int64_t i = m.start[group]; i < m.start[group + 1];) {
+        const int64_t stop = std::min(i + FLUSH, m.start[group + 1]);
+        std::fill_n(wm, width, 0.0f), std::fill_n(mm, width, 0.0f), std::fill_n(ww, width, 0.0f);
+        for (; i + 1 < stop; i += 2) {
+            const int64_t one = m.row[i] * m.columns + first, two = m.row[i + 1] * m.columns + first;
+            const float *__restrict w = m.weight + one, *__restrict d = m.direction + one;
+            const float *__restrict x = m.weight + two, *__restrict e = m.direction + two;
+            for (int64_t c = 0; c < width; ++c) {
+                wm[c] += w[c] * d[c] + x[c] * e[c];
+                mm[c] += d[c] * d[c] + e[c] * e[c];
+                ww[c] += w[c] * w[c] + x[c] * x[c];
+            }
+        }
+        for (; i < stop; ++i) {
+            const int64_t one = m.row[i] * m.columns + first;
+            const float *__restrict w = m.weight + one, *__restrict d = m.direction + one;
+            for (int64_t c = 0; c < width; ++c) {
+                wm[c] += w[c] * d[c];
+                mm[c] += d[c] * d[c];
+                ww[c] += w[c] * w[c];
+            }
+        }
+        for (int64_t c = 0; c < width; ++c) {
+            to[c] += wm[c];
+            to[m.columns + c] += mm[c];
+            to[2 * m.columns + c] += ww[c];
+        }
+    }
+}
+
+// Sums over stored rows, of the blocks whose columns they are.
+static void sum_rows(const Matrix &m, int64_t group) {
+    const int64_t begin = m.across[group], count = m.across[group + 1] - begin;
+    double *to = m.row_sums + 3 * m.row_sums_start[group];
+    for (int64_t i = m.start[group]; i < m.start[group + 1]; ++i) {
+        const float *w = m.weight + m.row[i] * m.columns;
+        const float *d = m.direction + m.row[i] * m.columns;
+        for (int64_t k = begin; k < begin + count; ++k, to += 3) {
+            float wm[8] = {}, mm[8] = {}, ww[8] = {};
+            const int64_t first = m.across_start[k], length = m.across_start[k + 1] - first;
+            const int32_t *column = m.across_column + first;
+            double total[3] = {};
+            for (int64_t j = 0; j < length;) {
+                const int64_t stop = std::min(j + 8 * FLUSH, length);
+                for (; j + 8 <= stop; j += 8)
+                    for (int l = 0; l < 8; ++l) {
+                        const float x = w[column[j + l]], y = d[column[j + l]];
+                        wm[l] += x * y, mm[l] += y * y, ww[l] += x * x;
+                    }
+                for (; j < stop; ++j) {
+                    const float x = w[column[j]], y = d[column[j]];
+                    wm[0] += x * y, mm[0] += y * y, ww[0] += x * x;
+                }
+                for (int l = 0; l < 8; ++l) {
+                    total[0] += wm[l], total[1] += mm[l], total[2] += ww[l];
+                    wm[l] = mm[l] = ww[l] = 0.0f;
+                }
+            }
+            std::copy_n(total, 3, to);
+        }
+    }
+}
+
+// Squared length of m - n w.
+static inline double tangent(double n, double wm, double mm, double ww) {
+    return std::max(mm - 2 * n * wm + n * n * ww, 0.0);
+}
+
+// Squared norms of the projected directions of a group's components.
+static void square_group(const Matrix &m, int64_t group, const uint8_t *kind, const float *radius,
+                         double *total, float *square) {
+    const double *sums = m.sums + group * 3 * m.columns;
+    const int32_t *block = m.block + group * m.columns;
+    for (int64_t c = 0; c < m.columns; ++c)
+        if (block[c] >= 0) std::fill_n(total + 3 * block[c], 3, 0.0);
+    for (int64_t c = 0; c < m.columns; ++c) {
+        const int32_t k = block[c];
+        if (k < 0 || kind[k] == ACROSS) continue;
+        const double wm = sums[c], mm = sums[m.columns + c], ww = sums[2 * m.columns + c];
+        double *own = total + 3 * k;
+        if (kind[k] == DOWN) {
+            own[1] += tangent(wm / ((double)radius[k] * radius[k]), wm, mm, ww);
+            continue;
+        }
+        own[0] += wm, own[1] += mm, own[2] += ww;
+    }
+    const int64_t begin = m.across[group], count = m.across[group + 1] - begin;
+    const double *rows = m.row_sums + 3 * m.row_sums_start[group];
+    for (int64_t i = m.start[group]; i < m.start[group + 1]; ++i)
+        for (int64_t k = begin; k < begin + count; ++k, rows += 3) {
+            const int32_t own = m.across_block[k];
+            const double n = rows[0] / ((double)radius[own] * radius[own]);
+            total[3 * own + 1] += tangent(n, rows[0], rows[1], rows[2]);
+        }
+    for (int64_t c = 0; c < m.columns; ++c) {
+        const int32_t k = block[c];
+        if (k < 0) continue;
+        const double *own = total + 3 * k;
+        const double n = own[0] / ((double)radius[k] * radius[k]);
+        square[k] = kind[k] == WHOLE ? tangent(n, own[0], own[1], own[2]) : own[1];
+    }
+}
+
+struct Pair {
+    float w, m;
+};
+
+// What w and m are multiplied by, for x r / |x|. Of steps beyond the radius, normal parts included,
+// the norm is a difference of large numbers: they are noted.
+static inline Pair factors(double s, double r, double wm, double mm, double ww, bool &far) {
+    far |= s * s * mm > r * r;
+    const double keep = 1 - s * wm / (r * r);
+    const double square = keep * keep * ww + 2 * keep * s * wm + s * s * mm;
+    const double scale = r / std::sqrt(std::max(square, 1e-300));
+    return {(float)(keep * scale), (float)(s * scale)};
+}
+
+static bool move_task(const Task &task, const uint8_t *kind, const float *radius, const float *step,
+                      const double *total) {
+    const Matrix &m = *task.matrix;
+    const int64_t width = task.last - task.first, begin = m.across[task.group];
+    const int64_t count = m.across[task.group + 1] - begin;
+    const double *sums = m.sums + task.group * 3 * m.columns + task.first;
+    const double *rows = m.row_sums + 3 * m.row_sums_start[task.group];
+    const int32_t *block = m.block + task.group * m.columns + task.first;
+    std::vector<float> of_w(width, 1.0f), of_m(width, 0.0f);
+    int32_t known = -1;
+    bool far = false;
+    Pair whole = {1.0f, 0.0f};
+    for (int64_t c = 0; c < width; ++c) {
+        const int32_t k = block[c];
+        if (k < 0 || kind[k] == ACROSS) continue;
+        if (kind[k] == FLAT) {
+            of_m[c] = step[k];
+        } else if (kind[k] == WHOLE) {
+            if (k != known) whole = factors(step[k], radius[k], total[3 * k], total[3 * k + 1],
+                                            total[3 * k + 2], far);
+            known = k;
+            of_w[c] = whole.w, of_m[c] = whole.m;
+        } else {
+            const Pair own = factors(step[k], radius[k], sums[c], sums[m.columns + c],
+                                     sums[2 * m.columns + c], far);
+            of_w[c] = own.w, of_m[c] = own.m;
+        }
+    }
+    const float *__restrict a = of_w.data(), *__restrict b = of_m.data();
+    for (int64_t i = m.start[task.group]; i < m.start[task.group + 1]; ++i) {
+        for (int64_t k = begin; k < begin + count; ++k, rows += 3) {
+            const int32_t own = m.across_block[k];
+            const Pair pair = factors(step[own], radius[own], rows[0], rows[1], rows[2], far);
+            for (int64_t j = m.across_start[k]; j < m.across_start[k + 1]; ++j)
+                of_w[m.across_column[j]] = pair.w, of_m[m.across_column[j]] = pair.m;
+        }
+        float *__restrict w = m.weight + m.row[i] * m.columns + task.first;
+        const float *d = m.direction + m.row[i] * m.columns + task.first;
+        for (int64_t c = 0; c < width; ++c) w[c] = a[c] * w[c] + b[c] * d[c];
+    }
+    return far;
+}
+
+// The number of this interface, and the size of what is passed through it.
+extern "C" int64_t fgblocks_interface() { return 1 * 1000000 + (int64_t)sizeof(Matrix); }
+
+// Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
+// norms of the projected directions.
+extern "C" void fgblocks_project(const Matrix *matrices, int32_t n, const uint8_t *kind,
+                                 const float *radius, double *total, float *square,
+                                 int32_t threads) {
+    const std::vector<Task> tasks = tasks_of(matrices, n);
+    const int64_t count = tasks.size();
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t t = 0; t < count; ++t) {
+        const Task &task = tasks[t];
+        for (int64_t c = task.first; c < task.last; c += CHUNK)
+            sum_columns(*task.matrix, task.group, c, std::min(CHUNK, task.last - c));
+        sum_rows(*task.matrix, task.group);
+    }
+    for (int32_t i = 0; i < n; ++i)
+        for (int64_t g = 0; g < matrices[i].groups; ++g)
+            square_group(matrices[i], g, kind, radius, total, square);
+}
+
+// Move by step ([components]) times the projected directions, and normalise. 1 if some steps were so
+// long that the norms must be looked at once more.
+extern "C" int32_t fgblocks_move(const Matrix *matrices, int32_t n, const uint8_t *kind,
+                              const float *radius, const float *step, const double *total,
+                              int32_t threads) {
+    const std::vector<Task> tasks = tasks_of(matrices, n);
+    const int64_t count = tasks.size();
+    int32_t far = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(| : far)
+    for (int64_t t = 0; t < count; ++t) far |= move_task(tasks[t], kind, radius, step, total);
+    return far;
+}
+
+// Copy blocks of a matrix, times a factor each, to a buffer [n, tall, narrow]; or back.
+extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, const float *factor,
+                              const int32_t *row, const int32_t *column, int64_t n, int64_t height,
+                              int64_t width, int32_t swapped, int32_t back, int32_t threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t k = 0; k < n; ++k) {
+        float *own = buffer + k * height * width;
+        const int32_t *rows = row + k * height, *places = column + k * width;
+        const float scale = factor[k];
+        for (int64_t i = 0; i < height; ++i) {
+            float *line = matrix + rows[i] * columns;
+            const int64_t apart = swapped ? height : 1;
+            float *to = swapped ? own + i : own + i * width;
+            if (back)
+                for (int64_t j = 0; j < width; ++j) line[places[j]] = scale * to[j * apart];
+            else
+                for (int64_t j = 0; j < width; ++j) to[j * apart] = scale * line[places[j]];
+        }
+    }
+}

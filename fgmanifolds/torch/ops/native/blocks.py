@@ -1,0 +1,281 @@
+"""Call the C++ functions for blocks of matrices: linear layers and 1 x 1 convolutions."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fgmanifolds.torch.components import Blocks
+from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.native.build import load_blocks
+
+__all__ = ["INTERFACE", "KINDS", "Block", "BlockCopies", "BlockSteps", "is_plain"]
+
+#: Kinds of blocks by manifold, and, for oblique ones, whether they are stored wide.
+KINDS = {"euclidean": (0, 0), "sphere": (1, 1), "oblique": (2, 3)}
+
+ACROSS = 3
+
+
+class _Matrix(ctypes.Structure):
+    """As in blocks.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("weight", "direction")),
+        *((name, ctypes.c_int64) for name in ("columns", "groups")),
+        *((name, ctypes.c_void_p) for name in ("start", "row", "block")),
+        *((f"across{part}", ctypes.c_void_p) for part in ("", "_block", "_start", "_column")),
+        *((name, ctypes.c_void_p) for name in ("row_sums_start", "sums", "row_sums")),
+    ]
+
+
+#: What the library must say of itself: version, and the size of the structure.
+INTERFACE = 1 * 1_000_000 + ctypes.sizeof(_Matrix)
+
+
+def is_plain(tensor: Tensor, numel: int) -> bool:
+    """Whether a tensor's address may be given to C++: float32, on the CPU, dense, whole."""
+    return (
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.dtype is torch.float32
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.numel() == numel
+        and tensor.is_contiguous()
+        and tensor.data_ptr() != 0
+    )
+
+
+@dataclass
+class Block:
+    """One block: where it lies, its number among all that are stepped, and its kind."""
+
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    number: int
+    kind: int
+
+
+def has_blocks(layer: POMLayer) -> bool:
+    """Whether a layer's components are blocks of a matrix."""
+    return any(isinstance(batch, Blocks) for batch in layer.view.batches)
+
+
+def blocks_of(batch: Blocks) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Rows and columns of the blocks of a batch."""
+    if batch.rows is None or batch.columns is None:
+        height, width = batch.stored
+        return [(np.arange(height, dtype=np.int32), np.arange(width, dtype=np.int32))]
+    rows, columns = batch.rows.numpy(), batch.columns.numpy()
+    return list(zip(rows.astype(np.int32), columns.astype(np.int32), strict=True))
+
+
+@dataclass
+class _Arrays:
+    """What blocks.cpp reads of one matrix; the arrays must outlive the calls."""
+
+    columns: int
+    start: NDArray[np.int64]
+    row: NDArray[np.int32]
+    block: NDArray[np.int32]
+    across: NDArray[np.int64]
+    across_block: NDArray[np.int32]
+    across_start: NDArray[np.int64]
+    across_column: NDArray[np.int32]
+    row_sums_start: NDArray[np.int64]
+    sums: NDArray[np.float64] = field(init=False)
+    row_sums: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        groups = len(self.start) - 1
+        self.sums = np.empty((groups, 3, self.columns))
+        each = np.diff(self.start) * np.diff(self.across)
+        self.row_sums = np.empty((int(each.sum()), 3))
+
+    def fixed(self) -> tuple[int, ...]:
+        """The fields of :class:`_Matrix`; addresses of tensors are 0."""
+        names = (
+            *("start", "row", "block", "across", "across_block", "across_start"),
+            *("across_column", "row_sums_start", "sums", "row_sums"),
+        )
+        addresses = (getattr(self, name).ctypes.data for name in names)
+        return (0, 0, self.columns, len(self.start) - 1, *addresses)
+
+
+def _arrays_of(blocks: Sequence[Block], columns: int) -> _Arrays | None:
+    """Put blocks of one matrix into groups of equal rows; None if blocks share rows in part."""
+    groups: dict[bytes, list[Block]] = {}
+    for one in blocks:
+        groups.setdefault(one.rows.tobytes(), []).append(one)
+    rows = [own[0].rows for own in groups.values()]
+    row = np.concatenate(rows)
+    if len(np.unique(row)) < len(row):
+        return None
+    block = np.full((len(groups), columns), -1, dtype=np.int32)
+    across: list[list[Block]] = []
+    for line, own in zip(block, groups.values(), strict=True):
+        for one in own:
+            line[one.columns] = one.number
+        across.append([one for one in own if one.kind == ACROSS])
+    lying = [one for own in across for one in own]
+    each = [len(own) * len(numbers) for own, numbers in zip(across, rows, strict=True)]
+    return _Arrays(
+        columns,
+        _starts([len(own) for own in rows]),
+        row,
+        block,
+        _starts([len(own) for own in across]),
+        np.array([one.number for one in lying], dtype=np.int32),
+        _starts([len(one.columns) for one in lying]),
+        np.concatenate([np.empty(0, np.int32), *(one.columns for one in lying)]),
+        _starts(each)[:-1],
+    )
+
+
+def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.array([0, *lengths], dtype=np.int64).cumsum()
+
+
+class BlockSteps:
+    """Projection and move of blocks on spheres, oblique manifolds, and of Euclidean ones.
+
+    Parameters
+    ----------
+    blocks : mapping of int to list of Block
+        Of each matrix, by the number of its layer; their numbers count all of them.
+    shapes : mapping of int to (int, int)
+        Shapes of the matrices as stored.
+    radius : Tensor of shape [n]
+
+    Raises
+    ------
+    NativeBuildError
+        If the functions cannot be compiled.
+    """
+
+    def __init__(
+        self,
+        blocks: Mapping[int, Sequence[Block]],
+        shapes: Mapping[int, tuple[int, int]],
+        radius: Tensor,
+    ) -> None:
+        self._library = load_blocks()
+        self._layers = list(blocks)
+        self._numel = [shapes[i][0] * shapes[i][1] for i in self._layers]
+        found = [_arrays_of(own, shapes[i][1]) for i, own in blocks.items()]
+        self._arrays = [one for one in found if one is not None]
+        #: Whether the blocks of each matrix are such as these functions walk.
+        self.fit = len(self._arrays) == len(found)
+        self._rows = np.array([one.fixed() for one in self._arrays], dtype=_Matrix)
+        self._radius = radius.float().contiguous()
+        ordered = sorted((one.number, one.kind) for own in blocks.values() for one in own)
+        self._kind = np.array([kind for _, kind in ordered], dtype=np.uint8)
+        self._total = np.empty((len(ordered), 3))
+
+    def take(self, tensors: Sequence[Tensor]) -> list[Tensor] | None:
+        """Of weight-shaped tensors, one a layer, those of our layers; None if one cannot be."""
+        own = [tensors[i] for i in self._layers]
+        plain = all(is_plain(one, n) for one, n in zip(own, self._numel, strict=True))
+        return own if plain else None
+
+    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+        """Squared norms of the projected directions, shape [n]; their sums are kept."""
+        self._rows["weight"] = [one.data_ptr() for one in weights]
+        self._rows["direction"] = [one.data_ptr() for one in directions]
+        squares = torch.empty_like(self._radius)
+        self._library.fgblocks_project(
+            self._rows.ctypes.data,
+            len(self._rows),
+            self._kind.ctypes.data,
+            self._radius.data_ptr(),
+            self._total.ctypes.data,
+            squares.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return squares
+
+    def move_(self, weights: Sequence[Tensor], step: Tensor) -> None:
+        """Move by `step` times the projections of what :meth:`project` has seen, and normalise."""
+        step = step.float().contiguous()
+        far = self._library.fgblocks_move(
+            self._rows.ctypes.data,
+            len(self._rows),
+            self._kind.ctypes.data,
+            self._radius.data_ptr(),
+            step.data_ptr(),
+            self._total.ctypes.data,
+            torch.get_num_threads(),
+        )
+        torch.autograd.graph.increment_version(list(weights))
+        if far:
+            # Their norms are differences of large sums: look once more.
+            self.project(weights, weights)
+            self.move_(weights, torch.zeros_like(self._radius))
+
+
+class BlockCopies:
+    """Blocks of one shape as ``[n, A, B]``, read from matrices and written back.
+
+    Parameters
+    ----------
+    batches : sequence of (int, Blocks)
+        Number of the layer, and its blocks.
+    shape : (int, int)
+        Tall shape (A, B).
+    """
+
+    def __init__(self, batches: Sequence[tuple[int, Blocks]], shape: tuple[int, int]) -> None:
+        self._library = load_blocks()
+        self._shape = shape
+        self._parts = []
+        for layer, batch in batches:
+            pairs = blocks_of(batch)
+            rows = np.ascontiguousarray(np.stack([rows for rows, _ in pairs]))
+            columns = np.ascontiguousarray(np.stack([columns for _, columns in pairs]))
+            self._parts.append((layer, batch.stored, rows, columns))
+        self.length = sum(len(rows) for _, _, rows, _ in self._parts)
+
+    def fits(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether weight-shaped tensors, one a layer, are such as can be read and written."""
+        return all(is_plain(tensors[i], a * b) for i, (a, b), _, _ in self._parts)
+
+    def read(self, tensors: Sequence[Tensor], factor: Tensor | None = None) -> Tensor:
+        """Components, times a factor each if some are given."""
+        buffer = torch.empty(self.length, *self._shape)
+        factor = torch.ones(self.length) if factor is None else factor
+        self._copy(tensors, buffer, factor, back=False)
+        return buffer
+
+    def write_(self, tensors: Sequence[Tensor], components: Tensor, factor: Tensor) -> None:
+        """Store components, times a factor each."""
+        self._copy(tensors, components.contiguous(), factor, back=True)
+        torch.autograd.graph.increment_version([tensors[i] for i, *_ in self._parts])
+
+    def _copy(
+        self, tensors: Sequence[Tensor], buffer: Tensor, factor: Tensor, *, back: bool
+    ) -> None:
+        first, each = 0, 4 * self._shape[0] * self._shape[1]
+        factor = factor.float().contiguous()
+        for layer, (_, columns), rows, places in self._parts:
+            height, width = rows.shape[1], places.shape[1]
+            self._library.fgblocks_copy(
+                tensors[layer].data_ptr(),
+                columns,
+                buffer.data_ptr() + first * each,
+                factor.data_ptr() + 4 * first,
+                rows.ctypes.data,
+                places.ctypes.data,
+                len(rows),
+                height,
+                width,
+                int(height < width),
+                int(back),
+                torch.get_num_threads(),
+            )
+            first += len(rows)
