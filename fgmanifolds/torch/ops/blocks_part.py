@@ -10,16 +10,21 @@ from torch import Tensor
 
 from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native.blocks import KINDS, Block, BlockSteps, blocks_of
+from fgmanifolds.torch.ops.native.blocks import KINDS, Block, BlockSteps, are_in_lines, blocks_of
 from fgmanifolds.torch.ops.parts import BatchedPart, Part, Source
 
-__all__ = ["BlocksPart", "can_walk"]
+__all__ = ["WALKED", "BlocksPart", "can_walk"]
+
+#: Manifolds whose blocks are walked.
+WALKED = tuple(KINDS)
 
 
-def can_walk(name: str, source: Source, retraction: str) -> bool:
-    """Whether :class:`BlocksPart` is for components on a manifold, and a retraction."""
-    batch = source.batch
-    return name in KINDS and retraction != "exp" and isinstance(batch, Blocks) and not batch.swapped
+def can_walk(layer: POMLayer, retraction: str) -> bool:
+    """Whether :class:`BlocksPart` is for the blocks of a layer, and for a retraction."""
+    batches = [batch for batch in layer.view.batches if isinstance(batch, Blocks)]
+    if retraction == "exp" or not batches or any(batch.swapped for batch in batches):
+        return False
+    return are_in_lines(batches)
 
 
 class BlocksPart(Part):
@@ -60,16 +65,6 @@ class BlocksPart(Part):
         shapes = {one.position: one.batch.stored for one in self.sources}  # type: ignore[attr-defined]
         self._steps = BlockSteps(_blocks(parts), shapes, self.radius)
         self._seen: tuple[list[Tensor], list[Tensor]] | None = None
-
-    @property
-    def fit(self) -> bool:
-        """Whether the blocks are such as can be walked."""
-        return self._steps.fit
-
-    @property
-    def parts(self) -> list[BatchedPart]:
-        """The same blocks as parts of one shape and manifold."""
-        return self._parts
 
     @property
     def _curved(self) -> Tensor | bool:

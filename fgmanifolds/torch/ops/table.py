@@ -19,7 +19,7 @@ from fgmanifolds.steps.formulas import local_distance
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops import planes
-from fgmanifolds.torch.ops.blocks_part import BlocksPart, can_walk
+from fgmanifolds.torch.ops.blocks_part import WALKED, BlocksPart, can_walk
 from fgmanifolds.torch.ops.manifolds import KINDS
 from fgmanifolds.torch.ops.parts import BatchedPart, Part, Source
 from fgmanifolds.torch.ops.planes_part import PlanesPart, Scratch, cut, pack
@@ -198,25 +198,25 @@ class PomTable(Bounds):
         return slice(self.offsets[start], self.offsets[stop])
 
     def _batched_unit(self, start: int, stop: int) -> Unit:
-        sources: dict[tuple[tuple[int, int], str], list[Source]] = {}
+        walked: dict[tuple[tuple[int, int], str], list[Source]] = {}
+        rest: dict[tuple[tuple[int, int], str], list[Source]] = {}
         for position in range(start, stop):
             layer = self.layers[position]
+            walk = self._native and can_walk(layer, self._retraction)
             for batch in layer.view.batches:
                 for name, rows in layer.rows_by_manifold(batch):
                     own = batch.select(rows)
                     source = Source(position, own, slice(None), own.members)
-                    sources.setdefault((batch.shape, name), []).append(source)
+                    where = walked if walk and name in WALKED else rest
+                    where.setdefault((batch.shape, name), []).append(source)
         context = self.layers, self.offsets, self.like
-        walked: list[tuple[str, list[Source]]] = []
-        parts: list[Part] = []
-        for (_, name), blocks in sources.items():
-            if self._native and all(can_walk(name, one, self._retraction) for one in blocks):
-                walked.append((name, blocks))
-            else:
-                parts.append(BatchedPart(name, self._retraction, self._native, blocks, *context))
+        parts: list[Part] = [
+            BatchedPart(name, self._retraction, self._native, own, *context)
+            for (_, name), own in rest.items()
+        ]
         if walked:
-            whole = BlocksPart(walked, self._retraction, *context)
-            parts += [whole] if whole.fit else whole.parts
+            named = [(name, own) for (_, name), own in walked.items()]
+            parts.append(BlocksPart(named, self._retraction, *context))
         return Unit(parts, self._poms(start, stop))
 
     def _packs(self, start: int, stop: int) -> list[list[Source]]:

@@ -165,10 +165,10 @@ struct Pair {
     float w, m;
 };
 
-// What w and m are multiplied by, for x r / |x|. Of steps beyond the radius, normal parts included,
+// What w and m are multiplied by, for x r / |x|. Of steps beyond two radii, normal parts included,
 // the norm is a difference of large numbers: they are noted.
 static inline Pair factors(double s, double r, double wm, double mm, double ww, bool &far) {
-    far |= s * s * mm > r * r;
+    far |= s * s * mm > 4 * r * r;
     const double keep = 1 - s * wm / (r * r);
     const double square = keep * keep * ww + 2 * keep * s * wm + s * s * mm;
     const double scale = r / std::sqrt(std::max(square, 1e-300));
@@ -235,9 +235,13 @@ extern "C" void fgblocks_project(const Matrix *matrices, int32_t n, const uint8_
             sum_columns(*task.matrix, task.group, c, std::min(CHUNK, task.last - c));
         sum_rows(*task.matrix, task.group);
     }
+    std::vector<Task> groups;
     for (int32_t i = 0; i < n; ++i)
-        for (int64_t g = 0; g < matrices[i].groups; ++g)
-            square_group(matrices[i], g, kind, radius, total, square);
+        for (int64_t g = 0; g < matrices[i].groups; ++g) groups.push_back({matrices + i, g, 0, 0});
+    const int64_t number = groups.size();
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t g = 0; g < number; ++g)
+        square_group(*groups[g].matrix, groups[g].group, kind, radius, total, square);
 }
 
 // Move by step ([components]) times the projected directions, and normalise. 1 if some steps were so

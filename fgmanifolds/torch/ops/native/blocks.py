@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,17 @@ from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native.build import load_blocks
 
-__all__ = ["INTERFACE", "KINDS", "Block", "BlockCopies", "BlockSteps", "is_plain"]
+__all__ = [
+    "INTERFACE",
+    "KINDS",
+    "Block",
+    "BlockCopies",
+    "BlockSteps",
+    "are_in_lines",
+    "blocks_of",
+    "has_blocks",
+    "is_plain",
+]
 
 #: Kinds of blocks by manifold, and, for oblique ones, whether they are stored wide.
 KINDS = {"euclidean": (0, 0), "sphere": (1, 1), "oblique": (2, 3)}
@@ -108,15 +118,20 @@ class _Arrays:
         return (0, 0, self.columns, len(self.start) - 1, *addresses)
 
 
-def _arrays_of(blocks: Sequence[Block], columns: int) -> _Arrays | None:
-    """Put blocks of one matrix into groups of equal rows; None if blocks share rows in part."""
+def are_in_lines(batches: Iterable[Blocks]) -> bool:
+    """Whether any two blocks of a matrix have all of their rows in common, or none."""
+    lines = {rows.tobytes(): rows for batch in batches for rows, _ in blocks_of(batch)}
+    row = np.concatenate(list(lines.values()))
+    return len(np.unique(row)) == len(row)
+
+
+def _arrays_of(blocks: Sequence[Block], columns: int) -> _Arrays:
+    """Put blocks of one matrix into groups of equal rows."""
     groups: dict[bytes, list[Block]] = {}
     for one in blocks:
         groups.setdefault(one.rows.tobytes(), []).append(one)
     rows = [own[0].rows for own in groups.values()]
     row = np.concatenate(rows)
-    if len(np.unique(row)) < len(row):
-        return None
     block = np.full((len(groups), columns), -1, dtype=np.int32)
     across: list[list[Block]] = []
     for line, own in zip(block, groups.values(), strict=True):
@@ -148,7 +163,8 @@ class BlockSteps:
     Parameters
     ----------
     blocks : mapping of int to list of Block
-        Of each matrix, by the number of its layer; their numbers count all of them.
+        Of each matrix, by the number of its layer, such as :func:`are_in_lines` finds; their
+        numbers count all of them.
     shapes : mapping of int to (int, int)
         Shapes of the matrices as stored.
     radius : Tensor of shape [n]
@@ -168,10 +184,7 @@ class BlockSteps:
         self._library = load_blocks()
         self._layers = list(blocks)
         self._numel = [shapes[i][0] * shapes[i][1] for i in self._layers]
-        found = [_arrays_of(own, shapes[i][1]) for i, own in blocks.items()]
-        self._arrays = [one for one in found if one is not None]
-        #: Whether the blocks of each matrix are such as these functions walk.
-        self.fit = len(self._arrays) == len(found)
+        self._arrays = [_arrays_of(own, shapes[i][1]) for i, own in blocks.items()]
         self._rows = np.array([one.fixed() for one in self._arrays], dtype=_Matrix)
         self._radius = radius.float().contiguous()
         ordered = sorted((one.number, one.kind) for own in blocks.values() for one in own)
