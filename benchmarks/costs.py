@@ -23,7 +23,9 @@ from steps import PIO, interleaved, ours, with_gradients, work_a, write
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from fgmanifolds.torch import FGSGD, POMAdapter, fine_grained, native, optim, unrolled
+from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.torch.ops import native, planes, planes_part, table
+from fgmanifolds.torch.optim import guards, native_way, pom_steps
 
 
 @contextmanager
@@ -54,19 +56,23 @@ def timed(places: dict[str, list[tuple[object, str]]]) -> Iterator[dict[str, flo
 
 PARTS = {
     "C++": {
-        "check of gradients": [(native.NativeTable, "gradients_are_finite")],
+        "squares of gradients, which check and bound": [
+            (native.NativeTable, "gradient_squares"),
+        ],
         "the pass: momentum, projection, norms, step, retraction": [(native.NativeTable, "run")],
-        "denominators, norms kept": [(optim.FGSGD, "_remember"), (optim.FGSGD, "_past_norms")],
+        "denominators": [(native_way.NativeWay, "_settled")],
+        "norms kept": [(native_way.NativeWay, "remember"), (native_way.NativeWay, "past")],
     },
     "torch": {
-        "check of gradients": [(optim.FGSGD, "_gradients_are_finite")],
-        "momentum": [(optim.FGSGD, "_directions")],
-        "to planes": [(fine_grained.UnrolledPart, "_read_")],
-        "from planes": [(fine_grained.UnrolledPart, "_write_")],
-        "projection": [(unrolled, "project_")],
-        "retraction": [(unrolled, "retract_")],
-        "sums over POMs": [(fine_grained.PomTable, "sum_by_pom")],
-        "denominators, norms kept": [(optim.FGSGD, "_remember"), (optim.FGSGD, "_past_norms")],
+        "check of gradients": [(guards.Guards, "unusable_gradients")],
+        "momentum": [(FGSGD, "direction")],
+        "to planes": [(planes_part.PlanesPart, "_read_")],
+        "from planes": [(planes_part.PlanesPart, "_write_")],
+        "projection": [(planes, "project_")],
+        "retraction": [(planes, "retract_")],
+        "sums over POMs": [(table.Unit, "sums")],
+        "denominators": [(pom_steps, "chosen_denominator")],
+        "norms kept": [(pom_steps.PomSteps, "_remember"), (pom_steps, "past_squares")],
     },
 }
 
@@ -83,9 +89,9 @@ def anatomy(way: str, rounds: int) -> pd.DataFrame:
         total = time.perf_counter() - start
     rest = total - sum(spent.values())
     parts = {**spent, "all else": rest, "the step": total}
-    table = pd.DataFrame({"ms": {name: 1e3 * value / rounds for name, value in parts.items()}})
-    table["share"] = table["ms"] / table.loc["the step", "ms"]
-    return table
+    found = pd.DataFrame({"ms": {name: 1e3 * value / rounds for name, value in parts.items()}})
+    found["share"] = found["ms"] / found.loc["the step", "ms"]
+    return found
 
 
 def growth_table(rounds: int) -> pd.DataFrame:
@@ -188,8 +194,8 @@ COLORS = {"C++": "C0", "torch": "C1"}
 def picture(parts: dict[str, pd.DataFrame], growth: pd.DataFrame, path: Path) -> None:
     """Bars of the parts of a step, and its time by the number of kernels."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    for way, table in reversed(parts.items()):
-        rows = table["ms"].drop("the step")[::-1]
+    for way, found in reversed(parts.items()):
+        rows = found["ms"].drop("the step")[::-1]
         left.barh([f"{name.split(':')[0]} ({way})" for name in rows.index], rows, color=COLORS[way])
     left.set_xlabel("ms")
     left.set_title("parts of a step, 163,656 kernels")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.component_scales import ComponentScales
 from fgmanifolds.torch.ops.table import computing_type
 from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import decay_
@@ -107,7 +108,7 @@ class FGAdam(POMOptimizer):
         torch._foreach_add_([state["step"] for state in states], 1)
         moments = [state["exp_avg"] for state in states]
         decay_(moments, grads, group["foreach"], keep=first, share=1 - first)
-        squares = [_mean_squares(x, layer) for x, layer in zip(grads, layers, strict=True)]
+        squares = [self._mean_squares(x, layer) for x, layer in zip(grads, layers, strict=True)]
         averages = [state["exp_avg_sq"] for state in states]
         decay_(averages, squares, group["foreach"], keep=second, share=1 - second)
         roots = torch._foreach_sqrt(averages)
@@ -116,9 +117,31 @@ class FGAdam(POMOptimizer):
         torch._foreach_add_(roots, group["eps"])
         torch._foreach_mul_(roots, [1 - first**step for step in steps])
         return [
-            _divided(moment, root, layer)
+            self._divided(moment, root, layer)
             for moment, root, layer in zip(moments, roots, layers, strict=True)
         ]
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._scales: dict[str, tuple[int, ComponentScales]] = {}
+
+    def _scales_of(self, layer: POMLayer) -> ComponentScales:
+        """Kept until the layer's sets or radii change."""
+        known = self._scales.get(layer.name)
+        if known is None or known[0] != layer.version:
+            known = layer.version, ComponentScales(layer, native=self._native_blocks)
+            self._scales[layer.name] = known
+        return known[1]
+
+    def _mean_squares(self, grad: Tensor, layer: POMLayer | None) -> Tensor:
+        """Squares of the entries, or their mean over each component."""
+        kind = computing_type(grad.dtype)
+        if layer is None:
+            return grad.to(kind).square()
+        return self._scales_of(layer).mean_squares(grad, kind)
+
+    def _divided(self, moment: Tensor, root: Tensor, layer: POMLayer | None) -> Tensor:
+        return moment / root if layer is None else self._scales_of(layer).scaled(moment, 1 / root)
 
     def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
         state: dict[str, Any] = self.state[p]
@@ -139,23 +162,3 @@ class FGAdam(POMOptimizer):
         second = shape if layer is None else (layer.view.n_components,)
         shapes = super().state_shapes(parameter, layer)
         return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
-
-
-def _mean_squares(grad: Tensor, layer: POMLayer | None) -> Tensor:
-    """Squares of the entries, or their mean over each component."""
-    kind = computing_type(grad.dtype)
-    if layer is None:
-        return grad.to(kind).square()
-    means = grad.new_empty(layer.view.n_components, dtype=kind)
-    for batch in layer.view.batches:
-        own = batch.read(grad).to(kind).square().mean((1, 2))
-        means[batch.members.long().to(grad.device)] = own
-    return means
-
-
-def _divided(moment: Tensor, root: Tensor, layer: POMLayer | None) -> Tensor:
-    if layer is None:
-        return moment / root
-    direction = moment.clone(memory_format=torch.preserve_format)
-    layer.multiply_(direction, 1 / root)
-    return direction

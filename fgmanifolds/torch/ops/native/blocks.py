@@ -197,10 +197,18 @@ class BlockSteps:
         plain = all(is_plain(one, n) for one, n in zip(own, self._numel, strict=True))
         return own if plain else None
 
-    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
-        """Squared norms of the projected directions, shape [n]; their sums are kept."""
+    def _point(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> None:
         self._rows["weight"] = [one.data_ptr() for one in weights]
         self._rows["direction"] = [one.data_ptr() for one in directions]
+
+    def add_(self, tensors: Sequence[Tensor], vectors: Sequence[Tensor], factor: Tensor) -> None:
+        """Add vectors, times a factor for each block; for Euclidean blocks alone."""
+        self._point(tensors, vectors)
+        self.move_(tensors, factor)
+
+    def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+        """Squared norms of the projected directions, shape [n]; their sums are kept."""
+        self._point(weights, directions)
         squares = torch.empty_like(self._radius)
         self._library.fgblocks_project(
             self._rows.ctypes.data,
