@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from fgmanifolds.torch.components import Blocks
+from fgmanifolds.torch.distributed import Ranks, share_moments_
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.selection import Candidate, LayerOptions
-from fgmanifolds.torch.spread import FeatureSpread, fold_spreads_
+from fgmanifolds.torch.spread import NEW_STATE, FeatureSpread, fold_spreads_
 from fgmanifolds.torch.views import view_of_state, view_weight
 
 __all__ = ["Collection", "build_layer"]
@@ -48,6 +49,8 @@ class Collection:
     ----------
     model : nn.Module
     layers : mapping of str to POMLayer
+    ranks : Ranks, optional
+        Processes that train the model together. Default: this one.
 
     Attributes
     ----------
@@ -57,8 +60,11 @@ class Collection:
         Number of times that :meth:`update_scales_` was called.
     """
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, POMLayer]) -> None:
+    def __init__(
+        self, model: nn.Module, layers: Mapping[str, POMLayer], ranks: Ranks | None = None
+    ) -> None:
         self.model, self.layers = model, dict(layers)
+        self.ranks = Ranks(None) if ranks is None else ranks
         self.rescalings = 0
         for layer in self.layers.values():
             layer.radius = layer.target_radius()
@@ -78,13 +84,17 @@ class Collection:
         fold_spreads_(self.spreads)
 
     def update_scales_(self) -> None:
-        """Set the radii to gamma / lambda from the running spreads; weights go along."""
+        """Set the radii to gamma / lambda from the running spreads; weights go along.
+
+        All ranks must call it.
+        """
         if any(spread.removed for spread in self.spreads):
             raise ValueError(
                 "this adapter measures no features any more: it was detached, or another adapter "
                 "was built on its model. Its radii stay as they are."
             )
         self.fold_spreads_()
+        share_moments_(self.spreads, self.ranks)
         for layer in self.layers.values():
             layer.rescale_(layer.target_radius())
         self.rescalings += 1
@@ -211,6 +221,8 @@ def _check_layer_state(layer: POMLayer, stored: Mapping[str, Any]) -> None:
         raise ValueError(f"checkpoint and adapter differ in measuring layer {layer.name!r}.")
     if layer.spread is not None:
         for key, value in layer.spread.state_dict().items():
+            if key in NEW_STATE and key not in stored["spread"]:
+                continue
             if not _fits(stored["spread"][key], value.dtype, tuple(value.shape), None):
                 raise ValueError(f"checkpoint has a damaged spread in layer {layer.name!r}.")
 

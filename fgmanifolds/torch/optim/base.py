@@ -248,8 +248,11 @@ class POMOptimizer(StateMixin, Optimizer):
 
     def _keep_best(self, active: Sequence[Active], loss: Any) -> None:
         wanted = any(one.rule.needs_reference for one in active)
-        if loss is not None and wanted and float(loss) < self._best_loss:
-            self._best_loss = float(loss)
+        if loss is None or not wanted:
+            return
+        mean = self.adapter.collection.ranks.mean(float(loss))
+        if mean < self._best_loss:
+            self._best_loss = mean
             self.set_reference_()
 
     def _check_references(self, active: Sequence[Active]) -> None:
@@ -298,6 +301,7 @@ class POMOptimizer(StateMixin, Optimizer):
         by_weight = self._guards.layers_by_weight()
         active = [self._active(group, by_weight) for group in self.param_groups]
         self._guards.check_tensors(active)
+        self._guards.check_ranks()
         self._guards.warn_of_strangers(self.param_groups)
         if not self._may_step(active):
             return loss

@@ -35,13 +35,19 @@ class Guards:
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
         self._written: list[tuple[int, int]] = []
-        self._warned = self._gap = False
+        self._warned = self._gap = self._ranks_agree = False
         self._since = SEARCH_EVERY
         self._outside: list[tuple[str, nn.Parameter]] | None = None
 
     def layers_by_weight(self) -> dict[int, POMLayer]:
         """Layers by the identity of their present weights; ``ValueError`` if one has none."""
         return {id(layer.weight): layer for layer in self._adapter.layers.values()}
+
+    def check_ranks(self) -> None:
+        """Before the first step, see that all processes start alike."""
+        if not self._ranks_agree:
+            self._adapter.check_ranks()
+            self._ranks_agree = True
 
     def name_of(self, parameter: Tensor) -> str:
         """Name of a parameter in the model, quoted."""
