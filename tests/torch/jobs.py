@@ -25,7 +25,7 @@ WAYS = {
     "torch": (FGSGD, {"lr": 0.1, "momentum": 0.9, "native": False, "nesterov": True}, {}),
     "tangent": (FGSGD, {"lr": 0.1, "momentum": 0.5, "momentum_space": "tangent"}, {"scheme": "pi"}),
     "adam": (FGAdam, {"lr": 0.01}, {"scheme": "po", "fan_out": "none"}),
-    "theorem2": (FGSGD, {"lr": 0.05, "rule": "theorem2"}, {"pom": "manifold"}),
+    "theorem2": (FGSGD, {"lr": 0.2, "rule": "theorem2"}, {"pom": "manifold", "radius": 2.0}),
 }
 
 

@@ -27,7 +27,7 @@ def flat(found):
     }
 
 
-def check_like_one(ranks, one):
+def check_like_one(way, ranks, one):
     first, *others = ranks
     for other in others:
         assert all(torch.equal(a, b) for a, b in zip(flat(first).values(), flat(other).values()))
@@ -39,7 +39,8 @@ def check_like_one(ranks, one):
         torch.testing.assert_close(value, theirs[name], **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
     start = network().state_dict()
     assert any((one["model"][k] - start[k]).abs().max() > 0.05 for k in start)
-    assert any((radius.double().std() > 1e-3) for radius in one["radii"].values())
+    if way != "theorem2":  # whose radius is fixed
+        assert any((radius.double().std() > 1e-3) for radius in one["radii"].values())
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +54,12 @@ def two(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore:initialize_ changes:UserWarning")
 def test_two_ranks_are_one_process(two, way, wrap):
     """Bit for bit each other, and a process that sees both parts within rounding."""
-    check_like_one([found[f"{way}-{wrap}"] for found in two], train(way, wrap=None))
+    check_like_one(way, [found[f"{way}-{wrap}"] for found in two], train(way, wrap=None))
 
 
 @pytest.mark.parametrize("way", ["native", "torch"])
 def test_gradient_accumulation_without_synchronising(two, way):
-    check_like_one([found[f"{way}-accumulated"] for found in two], train(way, wrap=None))
+    check_like_one(way, [found[f"{way}-accumulated"] for found in two], train(way, wrap=None))
 
 
 @pytest.mark.slow
@@ -67,7 +68,7 @@ def test_four_ranks_are_one_process(tmp_path):
     for way in WAYS:
         for wrap in WRAPS:
             one = train(way, wrap=None)
-            check_like_one([rank[f"{way}-{wrap}"] for rank in found], one)
+            check_like_one(way, [rank[f"{way}-{wrap}"] for rank in found], one)
 
 
 def test_ranks_that_differ_are_refused(two):
