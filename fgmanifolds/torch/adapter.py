@@ -24,7 +24,7 @@ from fgmanifolds.torch.problem import pom_problem
 from fgmanifolds.torch.scaling import map_sizes
 from fgmanifolds.torch.selection import Candidate, LayerOptions, patterns_of, select
 from fgmanifolds.torch.spread import remove_hooks
-from fgmanifolds.validation import check_choice, check_integer
+from fgmanifolds.validation import check_choice, check_integer, damage_refused
 
 __all__ = ["POMAdapter"]
 
@@ -388,6 +388,10 @@ class POMAdapter:
 
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` unless a state can be loaded."""
+        with damage_refused("checkpoint"):
+            self._check_state(state)
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
         for key in ("options", "layers", "rescalings"):
             if key not in state:
                 raise ValueError(f"checkpoint lacks {key!r}: it is no state of a POMAdapter.")

@@ -213,6 +213,8 @@ def _check_layer_state(layer: POMLayer, stored: Mapping[str, Any]) -> None:
         and bool((stored["radius"] > 0).all())
         and (not blocks or torch.equal(torch.cat(blocks).sort()[0].cpu(), torch.arange(n)))
         and all(_block_fits(layer, one) for one in sets["blocks"])
+        and _cover(layer, sets["blocks"])
+        and all(isinstance(label, str) for label in sets["labels"])
         and bool(sets["blocks"]) == bool(layer.view.state_dict()["blocks"])
     )
     if not fits:
@@ -223,7 +225,11 @@ def _check_layer_state(layer: POMLayer, stored: Mapping[str, Any]) -> None:
         for key, value in layer.spread.state_dict().items():
             if key in NEW_STATE and key not in stored["spread"]:
                 continue
-            if not _fits(stored["spread"][key], value.dtype, tuple(value.shape), None):
+            kept = stored["spread"][key]
+            sound = _fits(kept, value.dtype, tuple(value.shape), None)
+            # Counts, and sums of squares.
+            small = -kept if key in ("square", "seen", "passes") else -kept[::2]
+            if not sound or (key != "mean" and bool((small > 0).any())):
                 raise ValueError(f"checkpoint has a damaged spread in layer {layer.name!r}.")
 
 
@@ -242,6 +248,8 @@ def _block_fits(layer: POMLayer, block: Mapping[str, Any]) -> bool:
         return like.rows is None and block["rows"] is None and block["columns"] is None
     n, (a, b) = len(block["members"]), block["shape"]
     rows, columns = block["rows"], block["columns"]
+    if type(a) is not int or type(b) is not int or not a >= b >= 1:
+        return False
     return (
         rows.dtype == columns.dtype == torch.int64
         and len(rows) == len(columns) == n
@@ -249,6 +257,19 @@ def _block_fits(layer: POMLayer, block: Mapping[str, Any]) -> bool:
         and _fits(rows, torch.int64, rows.shape, like.stored[0])
         and _fits(columns, torch.int64, columns.shape, like.stored[1])
     )
+
+
+def _cover(layer: POMLayer, blocks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether blocks take each entry of the stored matrix once."""
+    if not blocks or blocks[0]["rows"] is None:
+        return True
+    like = next(one for one in layer.view.batches if isinstance(one, Blocks))
+    times = torch.zeros(like.stored, dtype=torch.int32)
+    one = torch.ones((), dtype=torch.int32)
+    for block in blocks:
+        for rows, columns in zip(block["rows"].cpu(), block["columns"].cpu(), strict=True):
+            times.index_put_((rows[:, None], columns), one, accumulate=True)
+    return bool((times == 1).all())
 
 
 def _is_normalised(layer: POMLayer, model: nn.Module) -> bool:
