@@ -14,6 +14,7 @@ from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.geometry.known_bounds import FLAT, is_flat_space, is_unbounded
 from fgmanifolds.geometry.known_bounds import known_curvature_bounds as _bounds
 from fgmanifolds.steps import StepRule, as_rule
+from fgmanifolds.steps.formulas import local_distance
 
 __all__ = ["PointGeometry", "Poms"]
 
@@ -152,6 +153,11 @@ class PointGeometry:
     def curved_norm(self) -> Array:
         """Frobenius norm of the curved components."""
         return self.poms._group_norms(self.point, curved=True)
+
+    @property
+    def rho_hat(self) -> Array:
+        """Distance of Corollary 2."""
+        return local_distance(self.c_hat, self.kappa)
 
     def distance(self) -> Array:
         """Distance (21) to the reference, or an upper bound of it."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["corollary2", "global_bound", "paper", "relative", "theorem2"]
+__all__ = ["corollary2", "global_bound", "local_distance", "paper", "relative", "theorem2"]
 
 ArrayT = TypeVar("ArrayT", bound=Any)
 
@@ -54,10 +54,26 @@ def corollary2(gradient_norm: ArrayT, curvature: ArrayT, negative_curvature: Any
         g >= 1 for each POM.
     """
     kappa = 0 * curvature + negative_curvature
-    scale = curvature + kappa * ~(curvature > 0)
+    rho = local_distance(curvature, kappa)
+    return theorem2(gradient_norm * (rho > 0), rho, kappa)
+
+
+def local_distance(curvature: ArrayT, negative_curvature: ArrayT) -> ArrayT:
+    r"""Distance :math:`\hat\rho` within which :func:`corollary2` takes the minimum to be.
+
+    Parameters
+    ----------
+    curvature, negative_curvature : arrays or tensors
+        As there.
+
+    Returns
+    -------
+    array or tensor
+        0 on flat POMs.
+    """
+    scale = curvature + negative_curvature * ~(curvature > 0)
     curved = scale > 0
-    rho = (scale + ~curved) ** -0.5  # 1 where flat, where it does not matter
-    return theorem2(gradient_norm * curved, rho, kappa)
+    return curved * (scale + ~curved) ** -0.5
 
 
 def theorem2(gradient_norm: ArrayT, distance: ArrayT, negative_curvature: ArrayT) -> ArrayT:

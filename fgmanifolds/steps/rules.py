@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fgmanifolds.steps.formulas import corollary2, global_bound, paper, relative, theorem2
+from fgmanifolds.steps.formulas import global_bound, local_distance, paper, relative, theorem2
 from fgmanifolds.validation import check_choice
 
 __all__ = [
@@ -39,6 +39,8 @@ class PomGeometry(Protocol):
         Minus the tight lower bound of the sectional curvature, or 0.
     curved_norm : array or tensor
         Frobenius norm of the curved components of the POM's point, the same at all points.
+    rho_hat : array or tensor
+        :func:`~fgmanifolds.steps.formulas.local_distance`.
     """
 
     @property
@@ -51,6 +53,10 @@ class PomGeometry(Protocol):
 
     @property
     def curved_norm(self) -> Any:
+        """See above."""
+
+    @property
+    def rho_hat(self) -> Any:
         """See above."""
 
     def distance(self) -> Any:
@@ -93,14 +99,15 @@ class StepRule(abc.ABC):
 
 
 class Corollary2(StepRule):
-    """See :func:`corollary2`."""
+    """See :func:`~fgmanifolds.steps.formulas.corollary2`."""
 
     name = "corollary2"
     bounded = True
 
     def __call__(self, norm: Any, geometry: PomGeometry) -> Any:
         """As :class:`StepRule` says."""
-        return corollary2(norm, geometry.c_hat, geometry.kappa)
+        rho = geometry.rho_hat
+        return theorem2(norm * (rho > 0), rho, geometry.kappa)
 
 
 class GlobalBound(StepRule):
@@ -222,6 +229,11 @@ class GivenGeometry:
     def curved_norm(self) -> Any:
         """The argument `norm`."""
         return self._get("norm")
+
+    @property
+    def rho_hat(self) -> Any:
+        """From the arguments `c` and `kappa`."""
+        return local_distance(self.c_hat, self.kappa)
 
     def distance(self) -> Any:
         """Give the argument `rho`."""

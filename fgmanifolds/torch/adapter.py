@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,9 +20,9 @@ from fgmanifolds.torch.collection import Collection, build_layer
 from fgmanifolds.torch.distributed import WORLD, Ranks, check_agreement, unwrapped
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import RETRACTIONS
+from fgmanifolds.torch.options import check_same_options, listed, plain, wanted_map_sizes
 from fgmanifolds.torch.problem import pom_problem
-from fgmanifolds.torch.scaling import map_sizes
-from fgmanifolds.torch.selection import Candidate, LayerOptions, patterns_of, select
+from fgmanifolds.torch.selection import LayerOptions, patterns_of, select
 from fgmanifolds.torch.spread import remove_hooks
 from fgmanifolds.validation import check_choice, check_integer, damage_refused
 
@@ -138,7 +138,7 @@ class POMAdapter:
             **asdict(options),
             "seed": seed,
             "exclude": patterns_of("exclude", exclude),
-            "overrides": {key: _plain(changes) for key, changes in (overrides or {}).items()},
+            "overrides": {key: plain(changes) for key, changes in (overrides or {}).items()},
             "parameters": patterns_of("parameters", parameters),
             "retraction": retraction,
         }
@@ -150,7 +150,7 @@ class POMAdapter:
             self.options["parameters"],
         )
         self.skipped = selection.skipped
-        sizes = _map_sizes(model, selection.chosen, example)
+        sizes = wanted_map_sizes(model, selection.chosen, example)
         for module in model.modules():
             remove_hooks(module)
         self.collection = Collection(
@@ -207,7 +207,7 @@ class POMAdapter:
             generator = torch.Generator().manual_seed(self.options["seed"])
         changed = self.collection.initialize_(generator, from_weights=from_weights)
         if changed:
-            names = _listed([layer.name for layer in changed])
+            names = listed([layer.name for layer in changed])
             warnings.warn(
                 f"initialize_ changes the norm of the weights of {names} more than twofold, and "
                 "no normalisation layer seems to follow them: signals may fade or grow. "
@@ -234,7 +234,7 @@ class POMAdapter:
         check_agreement(
             self.collection.ranks,
             {
-                "options": [_plain(self.options)],
+                "options": [plain(self.options)],
                 "sets": [[layer.name, layer.view.state_dict()] for layer in layers],
                 "radii": [layer.radius for layer in layers],
                 "weights": [layer.weight for layer in layers],
@@ -389,48 +389,5 @@ class POMAdapter:
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` unless a state can be loaded."""
         with damage_refused("checkpoint"):
-            self._check_state(state)
-
-    def _check_state(self, state: Mapping[str, Any]) -> None:
-        for key in ("options", "layers", "rescalings"):
-            if key not in state:
-                raise ValueError(f"checkpoint lacks {key!r}: it is no state of a POMAdapter.")
-        check_integer("rescalings", state["rescalings"], low=0)
-        check_integer("seed", state["options"].get("seed", -1), low=0)
-        for option, mine in self.options.items():
-            theirs = state["options"].get(option, _NEW_OPTIONS.get(option))
-            if option != "seed" and _plain(theirs) != _plain(mine):
-                raise ValueError(f"checkpoint has {option}={theirs!r}, this adapter {mine!r}.")
+            check_same_options(self.options, state)
         self.collection.check_state(state["layers"])
-
-
-#: Options that states of older versions lack, with what they meant.
-_NEW_OPTIONS: dict[str, Any] = {"parameters": ()}
-
-
-def _plain(value: Any) -> Any:
-    """Lists as tuples, at every depth, so that what was saved compares equal to what is."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return tuple(_plain(entry) for entry in value) if isinstance(value, list | tuple) else value
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    given = [repr(name) for name in names]
-    more = f" and {len(given) - most} more" if len(given) > most else ""
-    return ", ".join(given[:most]) + more
-
-
-def _map_sizes(
-    model: nn.Module,
-    chosen: Mapping[str, tuple[Candidate, LayerOptions]],
-    example: Tensor | tuple[Tensor, ...] | None,
-) -> dict[nn.Module, int]:
-    if all(options.fan_out != "feature_map" for _, options in chosen.values()):
-        return {}
-    if example is None:
-        raise ValueError(
-            "fan_out='feature_map' needs the sizes of the feature maps: give an input of the "
-            "model as example=."
-        )
-    return map_sizes(model, example)

@@ -208,7 +208,7 @@ class WeightView:
     @property
     def n_components(self) -> int:
         """Number of components."""
-        return len(self.manifold)
+        return self.manifold.numel()
 
     @property
     def n_poms(self) -> int:

@@ -46,7 +46,8 @@ def trained(kind):
     if kind == "session":
         table = load_table("XVI")
         row = next(r for r in table.rows if str(r.method).endswith("@sose"))
-        config = plan_of(row, Settings(out=Path("x"), smoke=True, model="cnn"), 0).config
+        config = plan_of(row, Settings(out=Path("x"), smoke=True), 0).config
+        config = replace(config, model="cnn", options={})
         run = Session(config, load_images("digits"))
         run.run_epoch()
         pixels, labels = run.data.train.batch(np.arange(8))

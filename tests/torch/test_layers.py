@@ -344,3 +344,21 @@ def test_bad_options(options, message):
 def test_lazy_layers_are_refused():
     with pytest.raises(ValueError, match="layer '0' is lazy; run the model once"):
         POMAdapter(nn.Sequential(nn.LazyLinear(3)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_onnx_takes_the_model_itself(training, tmp_path):
+    reference = pytest.importorskip("onnx.reference")
+    pytest.importorskip("onnxscript")
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    adapter = POMAdapter(net, "pio", CURVED).initialize_()
+    net.train(training)
+    images = torch.randn(2, 1, 8, 8)
+    path = tmp_path / "net.onnx"
+    torch.onnx.export(net, (images,), path, dynamo=True, verbose=False)
+    assert net.training is training
+    assert int(adapter.layers["0"].spread.passes) == 0
+    session = reference.ReferenceEvaluator(str(path))
+    (scores,) = session.run(None, {session.input_names[0]: images.numpy()})
+    expected = adapter.export().eval()(images).detach().numpy()
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)

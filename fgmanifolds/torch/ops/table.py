@@ -15,6 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from fgmanifolds.steps.formulas import local_distance
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops import planes
@@ -76,6 +77,11 @@ class Bounds:
         """Frobenius norm of the curved components, shape [POMs]."""
         return self._bounds[2]
 
+    @cached_property
+    def rho_hat(self) -> Tensor:
+        """Distance of Corollary 2, shape [POMs]; 0 on flat POMs, and on no others."""
+        return local_distance(self.c_hat, self.kappa)
+
 
 @dataclass
 class Unit:
@@ -115,6 +121,11 @@ class UnitGeometry:
     def curved_norm(self) -> Tensor:
         """See :class:`Bounds`."""
         return self.bounds.curved_norm[self.unit.poms]
+
+    @property
+    def rho_hat(self) -> Tensor:
+        """See :class:`Bounds`."""
+        return self.bounds.rho_hat[self.unit.poms]
 
     def distance(self) -> Tensor:
         """Distance (21) to the reference, or an upper bound of it."""

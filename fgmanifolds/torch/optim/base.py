@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 
-from fgmanifolds.steps import StepRule, as_rule
+from fgmanifolds.steps import StepRule
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import DRIFTING
@@ -20,13 +19,15 @@ from fgmanifolds.torch.optim.foreach import add_, added
 from fgmanifolds.torch.optim.groups import check_options, make_groups
 from fgmanifolds.torch.optim.guards import Guards
 from fgmanifolds.torch.optim.pom_steps import Active, PomSteps
+from fgmanifolds.torch.optim.references import ReferenceMixin
+from fgmanifolds.torch.optim.rule_book import RuleBook
 from fgmanifolds.torch.optim.state import StateMixin
 from fgmanifolds.validation import check_bool, check_integer
 
 __all__ = ["POMOptimizer"]
 
 
-class POMOptimizer(StateMixin, Optimizer):
+class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
     r"""Base class of optimizers on the POMs of an adapter.
 
     A subclass gives Euclidean directions; the step rule, the move along the projected
@@ -152,14 +153,13 @@ class POMOptimizer(StateMixin, Optimizer):
         self.stabilize_every, self.check_every = stabilize_every, check_every
         self.skip_nonfinite, self.capturable, self.compile = skip_nonfinite, capturable, compile
         self.skipped_steps = self.steps = 0
-        self._best_loss = math.inf
-        self._rules: dict[str | None, StepRule] = {}
+        self._rules = RuleBook()
         self._forget()
         options = {
             "lr": lr,
             "maximize": maximize,
             "weight_decay": weight_decay,
-            "rule": self._name_of_rule(rule),
+            "rule": self._rules.name_of(rule),
             "gradient_norm": gradient_norm,
             "momentum_space": momentum_space,
             "foreach": foreach,
@@ -212,64 +212,12 @@ class POMOptimizer(StateMixin, Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group with options of its own, which are checked."""
         options = {**self.defaults, **param_group}
-        options["rule"] = self._name_of_rule(options["rule"])
+        options["rule"] = self._rules.name_of(options["rule"])
         self.check_group(options)
         if "rule" in param_group:
             param_group = {**param_group, "rule": options["rule"]}
         super().add_param_group(param_group)
         self._guards.forget_strangers()
-
-    def _name_of_rule(self, rule: str | StepRule | None) -> str | None:
-        """Name of a rule for a group, which holds plain data; the rule itself is kept here."""
-        if isinstance(rule, str) and rule in self._rules:
-            return rule
-        found = as_rule(rule)
-        known = self._rules.setdefault(found.name, found)
-        if type(known) is not type(found):
-            raise ValueError(f"two rules bear the name {found.name!r}; rename one.")
-        return found.name
-
-    def _rule(self, group: dict[str, Any]) -> StepRule:
-        name = group["rule"]
-        if name not in self._rules:
-            self._name_of_rule(name)
-        return self._rules[name]
-
-    # References -------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def set_reference_(self) -> None:
-        """Take the present weights for the minimum that ``rule="theorem2"`` measures distances to.
-
-        Without it, steps with a closure take the weights of the lowest loss so far.
-        """
-        for layer in self.adapter.layers.values():
-            self.state[layer.weight]["reference"] = layer.weight.detach().clone()
-
-    def _keep_best(self, active: Sequence[Active], loss: Any) -> None:
-        wanted = any(one.rule.needs_reference for one in active)
-        if loss is None or not wanted:
-            return
-        mean = self.adapter.collection.ranks.mean(float(loss))
-        if mean < self._best_loss:
-            self._best_loss = mean
-            self.set_reference_()
-
-    def _check_references(self, active: Sequence[Active]) -> None:
-        for one in active:
-            if one.rule.needs_reference:
-                self._references(one.layers)
-
-    def _references(self, layers: Sequence[POMLayer]) -> list[Tensor]:
-        found = [self.state[layer.weight].get("reference") for layer in layers]
-        known = [reference for reference in found if reference is not None]
-        if len(known) < len(found):
-            raise ValueError(
-                "rule='theorem2' needs a reference point: call set_reference_() at weights near "
-                "the minimum, or step with a closure, which takes the best weights so far. "
-                "Nothing was updated."
-            )
-        return known
 
     # One step ---------------------------------------------------------------------------
 
@@ -322,7 +270,7 @@ class POMOptimizer(StateMixin, Optimizer):
         with_gradients = [p for p in group["params"] if p.grad is not None]
         layers = [by_weight[id(p)] for p in with_gradients if id(p) in by_weight]
         plain = [p for p in with_gradients if id(p) not in by_weight]
-        return Active(group, self._rule(group), layers, plain)
+        return Active(group, self._rules.of(group), layers, plain)
 
     def _may_step(self, active: Sequence[Active]) -> bool:
         """Look at gradients and weights before anything is changed."""
@@ -375,7 +323,7 @@ class POMOptimizer(StateMixin, Optimizer):
         group = active.group
         grads = self._gradients(params, group)
         if group["momentum_space"] == "tangent":
-            grads = self._on_tangent_spaces(active, grads)
+            grads = self._poms.on_tangent_spaces(active, self.state, grads, self.tangent_state)
         directions = self.direction(params, grads, group)
         if len(directions) != len(params):
             raise ValueError(
@@ -397,24 +345,10 @@ class POMOptimizer(StateMixin, Optimizer):
             grads = added(grads, params, group["foreach"], alpha=group["weight_decay"])
         return grads
 
-    def _on_tangent_spaces(self, active: Active, grads: list[Tensor]) -> list[Tensor]:
-        """Project gradients, and the state that lives on tangent spaces, at the present weights."""
-        number = len(active.layers)
-        own = [g.clone(memory_format=torch.preserve_format) for g in grads[:number]]
-        by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
-        for table in self._poms.tables_of(active.layers):
-            weights = [layer.weight for layer in table.layers]
-            table.tangents_(weights, [by_layer[layer.name] for layer in table.layers])
-            for key in self.tangent_state:
-                kept = [self.state[w].get(key) for w in weights]
-                known = [tensor for tensor in kept if tensor is not None]
-                if len(known) == len(kept):
-                    table.tangents_(weights, known)
-        return [*own, *grads[number:]]
-
     def pom_statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """For each layer, the norms R and denominators g of its POMs at the last step.
 
         R is the norm of the projected direction at a gradient's scale.
         """
-        return dict(self._poms.last)
+        last = self._poms.last.items()
+        return {name: (norm[own], g[own]) for name, (norm, g, own) in last}

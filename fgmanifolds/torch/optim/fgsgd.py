@@ -13,7 +13,7 @@ from torch import Tensor
 from fgmanifolds.steps.norms import gradient_scale
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native import NativeBuildError, available
+from fgmanifolds.torch.ops.native import NativeBuildError, Taken, available
 from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import added, decay_
 from fgmanifolds.torch.optim.groups import check_real
@@ -124,7 +124,7 @@ class FGSGD(POMOptimizer):
     def _forget(self) -> None:
         super()._forget()
         self._way: NativeWay | None = None
-        self._taken: dict[int, list[POMLayer]] = {}
+        self._taken: dict[int, list[Taken]] = {}
 
     def _choose_way(self, native: bool | None) -> None:
         """Compile the C++ step, if it is to be used."""
@@ -160,7 +160,7 @@ class FGSGD(POMOptimizer):
                 )
         return self._way if self.native else None
 
-    def _native_layers(self, active: Active) -> list[POMLayer]:
+    def _native_layers(self, active: Active) -> list[Taken]:
         ambient = active.group["momentum_space"] == "ambient"
         plain = ambient and self.adapter.options["retraction"] == "qr"
         way = self._native_way() if plain and not active.rule.needs_reference else None
@@ -168,7 +168,7 @@ class FGSGD(POMOptimizer):
 
     def _may_step(self, active: Sequence[Active]) -> bool:
         self._taken = {id(one.group): self._native_layers(one) for one in active}
-        taken = [layer for layers in self._taken.values() for layer in layers]
+        taken = [one for found in self._taken.values() for one in found]
         if taken:
             assert self._way is not None
             self._way.look(taken)
@@ -177,31 +177,30 @@ class FGSGD(POMOptimizer):
     def _unusable_gradients(self, active: Sequence[Active]) -> list[str]:
         fine: set[int] = set()
         for one in active:
-            layers = self._taken[id(one.group)]
-            if layers:
+            taken = self._taken[id(one.group)]
+            if taken:
                 assert self._way is not None
-                fine |= {id(layer.weight) for layer in self._way.usable(layers)}
+                fine |= {id(one.weight) for one in self._way.usable(taken)}
         return self._guards.unusable_gradients(active, frozenset(fine))
 
     def _step_group(self, active: Active) -> None:
-        layers = self._taken.get(id(active.group), [])
-        if layers:
-            self._step_natively(active, layers)
-            names = {layer.name for layer in layers}
+        taken = self._taken.get(id(active.group), [])
+        if taken:
+            self._step_natively(active, taken)
+            names = {one.layer.name for one in taken}
             rest = [layer for layer in active.layers if layer.name not in names]
             active = dataclasses.replace(active, layers=rest)
         super()._step_group(active)
 
-    def _step_natively(self, active: Active, layers: list[POMLayer]) -> None:
+    def _step_natively(self, active: Active, taken: list[Taken]) -> None:
         way, group = self._way, active.group
         assert way is not None
         assert way.table is not None
         scale = self.gradient_scale(group)
-        past = way.past(self.state)
-        norm, g = way.step_(layers, self.state, group, active.rule, past, scale)
+        past = way.past(taken, self.state)
+        norm, g = way.step_(taken, group, active.rule, past, scale)
         norm = scale * norm
-        way.remember(layers, self.state, norm)
-        norms, gs = norm.split(way.table.sizes), g.split(way.table.sizes)
-        for layer in layers:
-            i = way.position(layer)
-            self._poms.last[layer.name] = norms[i], gs[i]
+        way.remember(taken, norm)
+        for one in taken:
+            first, end = way.table.offsets[one.position], way.table.offsets[one.position + 1]
+            self._poms.last[one.layer.name] = norm, g, slice(first, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from fgmanifolds.torch.ops.table import computing_type
 __all__ = ["largest_norm", "norms_of", "unusable"]
 
 
+@functools.cache
 def largest_norm(dtype: torch.dtype) -> float:
     """Largest norm of a gradient whose squares, and those of a momentum, do not overflow."""
     return float(torch.finfo(computing_type(dtype)).max ** 0.5 / 100)

@@ -81,7 +81,7 @@ class Guards:
         skip : frozenset of int
             Identities of parameters that are looked at elsewhere.
         """
-        pairs = [(p, limit) for p, limit in _limits(active) if id(p) not in skip]
+        pairs = list(_limits(active, skip))
         grads = [p.grad for p, _ in pairs if p.grad is not None]
         found: dict[str, list[str]] = {}
         for (p, limit), grad, norm in zip(pairs, grads, norms_of(grads), strict=True):
@@ -148,11 +148,13 @@ class Guards:
             )
 
 
-def _limits(active: Sequence[Active]) -> Iterator[tuple[Tensor, float]]:
+def _limits(active: Sequence[Active], skip: frozenset[int]) -> Iterator[tuple[Tensor, float]]:
     """Parameters with gradients, and the largest norms of these that a step can take."""
     for one in active:
         for layer in one.layers:
-            yield layer.weight, largest_norm(layer.weight.dtype)
+            weight = layer.weight
+            if id(weight) not in skip:
+                yield weight, largest_norm(weight.dtype)
         for p in one.plain:
             yield p, math.inf
 

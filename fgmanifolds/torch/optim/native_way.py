@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,7 @@ from torch import Tensor
 from fgmanifolds.steps import NORM_MOMENTUM, StepRule
 from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
-from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native import NativeTable, can_hold, can_take
+from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold, layout_of
 from fgmanifolds.torch.optim.gradients import largest_norm
 from fgmanifolds.torch.poms import pom_norms
 
@@ -49,6 +47,11 @@ class NativeGeometry:
         """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
         return self.table.curved_norm
 
+    @property
+    def rho_hat(self) -> Tensor:
+        """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
+        return self.table.rho_hat
+
     def distance(self) -> Tensor:
         """Not here: rules that need it say so, and go through torch."""
         raise ValueError(
@@ -71,9 +74,9 @@ class NativeWay:
     """Tables of the layers that the C++ step can take, and what it remembers between steps.
 
     One pass over gradients sums their squares over the POMs. With the norms of the momenta, from
-    the step before, they bound the norms R of the present directions, so that most steps need
-    but one more pass: only where the bound exceeds g(R_past) are the directions projected
-    once without a move.
+    the step before, they bound the norms R of the present
+    directions, so that most layers need but one more pass: only where the bound exceeds
+    g(R_past) are the directions of a layer projected once without a move.
 
     Parameters
     ----------
@@ -88,7 +91,6 @@ class NativeWay:
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
         self._key: tuple[int, int] | None = None
-        self._momenta, self._noted = torch.empty(0), dict[str, tuple[int, int]]()
         self._squares: Tensor | None = None
         self._renew()
 
@@ -96,8 +98,9 @@ class NativeWay:
         key = (self._adapter.version, torch.get_num_threads())
         if key == self._key:
             return
-        self._key, self._noted = key, {}
+        self._key, self._noted = key, dict[int, tuple[int, int]]()
         self._past, self._views = torch.empty(0), list[Tensor | None]()
+        self._complete = False
         layers = [
             layer
             for layer in self._adapter.layers.values()
@@ -109,83 +112,84 @@ class NativeWay:
         sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
         self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
 
-    def split(self, active: Active, state: Any) -> list[POMLayer]:
+    def split(self, active: Active, state: Any) -> list[Taken]:
         """The layers of a group that this way takes at this step."""
         self._renew()
-        return [
-            layer
-            for layer in active.layers
-            if layer.name in self._position
-            and can_take(layer, state[layer.weight].get("momentum_buffer"))
-        ]
+        taken = []
+        for layer in active.layers:
+            position = self._position.get(layer.name)
+            if position is None:
+                continue
+            weight = layer.weight
+            grad, own = weight.grad, state[weight]
+            assert grad is not None
+            inputs = layout_of(layer, weight, grad, own.get("momentum_buffer"))
+            if inputs is not None:
+                taken.append(Taken(position, layer, weight, grad, own, inputs))
+        return taken
 
-    def look(self, layers: Sequence[POMLayer]) -> None:
+    def look(self, taken: Sequence[Taken]) -> None:
         """Sum the squares of the present gradients over the POMs, for all that follows."""
         assert self.table is not None
-        self._squares = self.table.gradient_squares([self._position[x.name] for x in layers])
+        self._squares = self.table.gradient_squares(taken)
 
-    def position(self, layer: POMLayer) -> int:
-        """Number of a layer in the table."""
-        return self._position[layer.name]
-
-    def usable(self, layers: Sequence[POMLayer]) -> list[POMLayer]:
+    def usable(self, taken: Sequence[Taken]) -> list[Taken]:
         """Layers whose gradient is finite, and not too large for a step."""
         assert self.table is not None
         assert self._squares is not None
-        sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
-        norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt()
-        own = norms[[self._position[layer.name] for layer in layers]].tolist()
         limit = largest_norm(torch.float32)
-        return [layer for layer, norm in zip(layers, own, strict=True) if norm <= limit]
+        if float(self._squares.sum()) <= limit**2:
+            return list(taken)
+        sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
+        norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt().tolist()
+        return [one for one in taken if norms[one.position] <= limit]
 
     # Running means of R^2 ------------------------------------------------------------
 
-    def past(self, state: Any) -> Tensor:
+    def past(self, taken: Sequence[Taken], state: Any) -> Tensor:
         """Running means of R^2 of all POMs; nan where there is none.
 
         What the optimizer's state holds of them are views of this one tensor.
         """
         assert self.table is not None
-        kept = [state[layer.weight].get("mean_square") for layer in self.table.layers]
-        if len(self._views) == len(kept) and all(map(operator.is_, kept, self._views)):
+        views = self._views
+        if views and all(one.state.get("mean_square") is views[one.position] for one in taken):
             return self._past
+        kept = [state[layer.weight].get("mean_square") for layer in self.table.layers]
         parts = [
             torch.full((size,), math.nan) if own is None else own.float()
             for own, size in zip(kept, self.table.sizes, strict=True)
         ]
         self._past = torch.cat(parts)
-        views = self._past.split(self.table.sizes)
+        self._complete = not bool(self._past.isnan().any())
         # None where a layer has not been stepped yet.
-        known = zip(kept, views, strict=True)
+        known = zip(kept, self._past.split(self.table.sizes), strict=True)
         self._views = [None if own is None else view for own, view in known]
         for layer, view in zip(self.table.layers, self._views, strict=True):
             if view is not None:
                 state[layer.weight]["mean_square"] = view
         return self._past
 
-    def remember(self, layers: Sequence[POMLayer], state: Any, norm: Tensor) -> None:
+    def remember(self, taken: Sequence[Taken], norm: Tensor) -> None:
         """Take the present R of some layers into the running means."""
         assert self.table is not None
         squares = norm * norm
-        new = torch.where(
-            self._past.isnan(), squares, torch.lerp(self._past, squares, 1 - NORM_MOMENTUM)
-        )
-        if len(layers) < len(self.table.layers):
-            new = torch.where(self._own(layers), new, self._past)
-        self._past.copy_(new)
-        views = None
-        for layer in layers:
-            i = self._position[layer.name]
-            if self._views[i] is None:
-                views = self._past.split(self.table.sizes) if views is None else views
-                self._views[i] = state[layer.weight]["mean_square"] = views[i]
+        if len(taken) < len(self.table.layers):
+            squares = torch.where(self._poms_of(taken), squares, self._past)
+        if not self._complete:
+            self._past.copy_(torch.where(self._past.isnan(), squares, self._past))
+            self._complete = not bool(self._past.isnan().any())
+        self._past.lerp_(squares, 1 - NORM_MOMENTUM)
+        new_ones = [one for one in taken if self._views[one.position] is None]
+        parts = self._past.split(self.table.sizes) if new_ones else ()
+        for one in new_ones:
+            self._views[one.position] = one.state["mean_square"] = parts[one.position]
 
     # Steps ------------------------------------------------------------------------
 
     def step_(
         self,
-        layers: Sequence[POMLayer],
-        state: Any,
+        taken: Sequence[Taken],
         group: dict[str, Any],
         rule: StepRule,
         past: Tensor,
@@ -195,9 +199,7 @@ class NativeWay:
 
         Parameters
         ----------
-        layers : sequence of POMLayer
-        state : mapping
-            The optimizer's.
+        taken : sequence of Taken
         group : dict
         rule : StepRule
         past : Tensor of shape [POMs of the table]
@@ -211,104 +213,98 @@ class NativeWay:
             Norms of the projected directions.
         """
         assert self.table is not None
-        positions = [self._position[layer.name] for layer in layers]
-        states = [state[layer.weight] for layer in layers]
-        fresh = ["momentum_buffer" not in one for one in states]
-        buffers: list[Tensor | None] = [None] * len(layers)
         if group["momentum"] != 0:
-            for one, layer in zip(states, layers, strict=True):
-                if "momentum_buffer" not in one:
-                    one["momentum_buffer"] = torch.empty_like(layer.weight)
-            buffers = [one["momentum_buffer"] for one in states]
+            for one in taken:
+                one.fresh = "momentum_buffer" not in one.state
+                if one.fresh:
+                    one.state["momentum_buffer"] = torch.empty_like(one.weight)
+                one.buffer = one.state["momentum_buffer"]
         if group["gradient_norm"] == "current":
             past = torch.full_like(past, math.nan)
         geometry = NativeGeometry(self.table)
-        g = self._from_past(layers, buffers, fresh, group, rule, past, scale, geometry)
-        if g is None:
+        settled = self._settled(taken, group, rule, past, scale, geometry)
+        unsettled = taken if settled is None else self._layers_with(taken, ~settled[1])
+        if unsettled:
             still = torch.zeros(self.table.n_poms)
-            now, _ = self.table.run(positions, buffers, fresh, still, group, write=False)
+            now, _ = self.table.run(unsettled, still, group, write=False)
             used = None
             if group["gradient_norm"] == "past":
                 used = torch.where(past.isnan(), (scale * now) ** 2, past)
-            g = chosen_denominator(rule, now, used, geometry, scale)
-        norm, whole = self.table.run(positions, buffers, fresh, -group["lr"] / g, group, write=True)
-        self._note_momenta(layers, buffers, whole, group)
+            g: Tensor = chosen_denominator(rule, now, used, geometry, scale)
+        if settled is not None:
+            g = torch.where(self._poms_of(unsettled), g, settled[0]) if unsettled else settled[0]
+        norm, whole = self.table.run(taken, -group["lr"] / g, group, write=True)
+        self._note_momenta(taken, whole, group)
         return norm, g
 
-    def _from_past(
+    def _settled(
         self,
-        layers: Sequence[POMLayer],
-        buffers: Sequence[Tensor | None],
-        fresh: Sequence[bool],
+        taken: Sequence[Taken],
         group: dict[str, Any],
         rule: StepRule,
         past: Tensor,
         scale: float,
         geometry: NativeGeometry,
-    ) -> Tensor | None:
-        """Denominators that need no look at the present norms; None if some do."""
-        assert self.table is not None
-        if rule.of_direction:
+    ) -> tuple[Tensor, Tensor] | None:
+        """Denominators g(R_past), and of which POMs they are max{g, R} whatever R is.
+
+        None if all depends on the present directions.
+        """
+        if rule.of_direction or group["gradient_norm"] == "current":
             return None
-        whole = len(layers) == len(self.table.layers)
-        own = slice(None) if whole else self._own(layers)
-        # Comparisons with nan, where there is no past, are false.
-        if not bool((past[own] >= 0).all()):
-            return None
-        g: Tensor = rule((past if whole else past.nan_to_num(0.0)).sqrt(), geometry)
+        # Where there is no past it is nan, and all comparisons are false.
+        g: Tensor = rule((past if self._complete else past.nan_to_num(0.0)).sqrt(), geometry)
         if not rule.bounded:
-            return g
-        bound = self._bound(layers, buffers, fresh, group)
+            return g, past >= 0
+        bound = self._bound(taken, group)
         if bound is None:
             return None
-        curved = (self.table.c_hat + self.table.kappa) > 0
-        fits = (bound[own] * (SLACK * scale) <= g[own]) | ~curved[own]
-        return g if bool(fits.all()) else None
+        settled = (bound * (SLACK * scale) <= g) | (geometry.rho_hat == 0)
+        return g, settled if self._complete else settled & (past >= 0)
 
-    def _own(self, layers: Sequence[POMLayer]) -> Tensor:
+    def _layers_with(self, taken: Sequence[Taken], mask: Tensor) -> list[Taken]:
+        """Layers of which a POM is marked."""
+        if not bool(mask.any()):
+            return []
+        marked = set(self._layer_of_pom[mask].unique().tolist())
+        return [one for one in taken if one.position in marked]
+
+    def _poms_of(self, taken: Sequence[Taken]) -> Tensor:
         """Mask of the POMs of some layers."""
         assert self.table is not None
         present = torch.zeros(len(self.table.layers), dtype=torch.bool)
-        present[[self._position[layer.name] for layer in layers]] = True
+        present[[one.position for one in taken]] = True
         return present[self._layer_of_pom]
 
-    def _bound(
-        self,
-        layers: Sequence[POMLayer],
-        buffers: Sequence[Tensor | None],
-        fresh: Sequence[bool],
-        group: dict[str, Any],
-    ) -> Tensor | None:
-        """Upper bounds of the norms of the present directions; None if there are none."""
-        if self._squares is None or group["weight_decay"] != 0 or any(fresh):
+    def _bound(self, taken: Sequence[Taken], group: dict[str, Any]) -> Tensor | None:
+        """Upper bounds of the norms of the present directions; None if none is known."""
+        if self._squares is None or group["nesterov"] or group["weight_decay"] != 0:
             return None
         gradient = self._squares.sqrt()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         if momentum == 0:
             return gradient
-        for layer, buffer in zip(layers, buffers, strict=True):
-            assert buffer is not None
-            if self._noted.get(layer.name) != (buffer.data_ptr(), buffer._version):
-                return None
-        return momentum * self._momenta + (1 - dampening) * gradient
+        bound = momentum * self._momenta + (1 - dampening) * gradient
+        unknown = [one for one in taken if self._noted.get(one.position) != _note(one)]
+        if len(unknown) == len(taken):
+            return None
+        return bound.masked_fill_(self._poms_of(unknown), math.inf) if unknown else bound
 
-    def _note_momenta(
-        self,
-        layers: Sequence[POMLayer],
-        buffers: Sequence[Tensor | None],
-        whole: Tensor,
-        group: dict[str, Any],
-    ) -> None:
+    def _note_momenta(self, taken: Sequence[Taken], whole: Tensor, group: dict[str, Any]) -> None:
         """Keep the norms of the momenta, which are the directions unless they are Nesterov's."""
         assert self.table is not None
         if group["momentum"] == 0 or group["nesterov"]:
-            for layer in layers:
-                self._noted.pop(layer.name, None)
+            for one in taken:
+                self._noted.pop(one.position, None)
             return
-        if len(layers) == len(self.table.layers):
-            self._momenta = whole
-        else:
-            self._momenta = torch.where(self._own(layers), whole, self._momenta)
-        for layer, buffer in zip(layers, buffers, strict=True):
-            assert buffer is not None
-            self._noted[layer.name] = (buffer.data_ptr(), buffer._version)
+        if len(taken) < len(self.table.layers):
+            whole = torch.where(self._poms_of(taken), whole, self._momenta)
+        self._momenta = whole
+        for one in taken:
+            self._noted[one.position] = _note(one)
+
+
+def _note(one: Taken) -> tuple[int, int]:
+    """What changes when somebody writes to a momentum."""
+    assert one.buffer is not None
+    return one.buffer.data_ptr(), one.buffer._version

@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -49,15 +50,15 @@ class PomSteps:
     ----------
     tables : dict
         Tables by set of layers, device and type.
-    last : dict of str to (Tensor, Tensor)
-        Norms R and denominators g of each layer's POMs at the last step.
+    last : dict of str to (Tensor, Tensor, slice)
+        Norms R and denominators g at the last step, and which of them are of a layer's POMs.
     """
 
     def __init__(self, adapter: POMAdapter, *, compile: bool) -> None:
         self._adapter, self._compile = adapter, compile
         self.tables: OrderedDict[Any, PomTable] = OrderedDict()
         self._version = -1
-        self.last: dict[str, tuple[Tensor, Tensor]] = {}
+        self.last: dict[str, tuple[Tensor, Tensor, slice]] = {}
 
     def tables_of(self, layers: Sequence[POMLayer]) -> list[PomTable]:
         """Tables of some layers, one for each device and type; kept by set of layers."""
@@ -127,12 +128,34 @@ class PomSteps:
             )
             self._remember(table, state, scale * norm, g)
 
+    def on_tangent_spaces(
+        self,
+        active: Active,
+        state: Mapping[Tensor, dict[str, Any]],
+        grads: list[Tensor],
+        kept: Sequence[str],
+    ) -> list[Tensor]:
+        """Project gradients at the present weights, and in place the state called `kept`."""
+        number = len(active.layers)
+        own = [g.clone(memory_format=torch.preserve_format) for g in grads[:number]]
+        by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
+        for table in self.tables_of(active.layers):
+            weights = [layer.weight for layer in table.layers]
+            table.tangents_(weights, [by_layer[layer.name] for layer in table.layers])
+            for key in kept:
+                found = [state[w].get(key) for w in weights]
+                known = [tensor for tensor in found if tensor is not None]
+                if len(known) == len(found):
+                    table.tangents_(weights, known)
+        return [*own, *grads[number:]]
+
     def _remember(
         self, table: PomTable, state: Mapping[Tensor, dict[str, Any]], norm: Tensor, g: Tensor
     ) -> None:
         """Keep R^2 for the next step, and what the optimizer's statistics show."""
-        parts = zip(table.layers, norm.split(table.sizes), g.split(table.sizes), strict=True)
-        self.last.update({layer.name: (own, own_g) for layer, own, own_g in parts})
+        ends = pairwise(table.offsets)
+        for layer, (first, end) in zip(table.layers, ends, strict=True):
+            self.last[layer.name] = norm, g, slice(first, end)
         squares = (norm * norm).split(table.sizes)
         states = [state[layer.weight] for layer in table.layers]
         known = [i for i, one in enumerate(states) if "mean_square" in one]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.optim.rule_book import RuleBook
 from fgmanifolds.validation import check_bool, check_integer, damage_refused
 
 if TYPE_CHECKING:
@@ -34,15 +35,13 @@ class StateMixin(Optimizer):
     steps: int
     skipped_steps: int
     _best_loss: float
+    _rules: RuleBook
 
     #: State that keeps its own type, whatever that of the parameter is.
     own_type_state: ClassVar[tuple[str, ...]] = ("mean_square",)
 
     def check_group(self, options: dict[str, Any]) -> None:
         """See :class:`POMOptimizer`."""
-        raise NotImplementedError
-
-    def _name_of_rule(self, rule: Any) -> str | None:
         raise NotImplementedError
 
     def _forget(self) -> None:
@@ -148,7 +147,7 @@ class StateMixin(Optimizer):
         for group in state["param_groups"]:
             if "lr" not in group:
                 raise ValueError("state_dict is damaged: a parameter group lacks 'lr'.")
-            self._name_of_rule(group["rule"])
+            self._rules.name_of(group["rule"])
             self.check_group(group)
         self._check_tensors(state, own["adapter"])
         return own

@@ -327,3 +327,24 @@ def test_bad_options_are_refused(options, message):
 def test_parameters_in_place_of_an_adapter_are_refused():
     with pytest.raises(TypeError, match=r"FGSGD takes a POMAdapter, not parameters"):
         FGSGD(model().parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("max_norm", [2**0.5 - 1, 100.0])
+def test_clipped_gradients_are_what_r_and_g_see(max_norm):
+    net = model()
+    adapter = POMAdapter(net, "pio", ("sphere", "oblique", "euclidean")).initialize_()
+    optimizer = FGSGD(adapter, lr=0.1)
+    exceeded = False
+    for images, labels in batches(4):
+        optimizer.zero_grad()
+        (1e3 * F.cross_entropy(net(images), labels)).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), max_norm)
+        before = {name: layer.weight.detach().clone() for name, layer in adapter.layers.items()}
+        optimizer.step()
+        for name, (norm, g) in optimizer.pom_statistics().items():
+            assert float(norm.max()) <= max_norm * (1 + 1e-5)
+            assert bool((g >= 1).all())
+            exceeded |= bool((g > 1).any())
+            moved = (adapter.layers[name].weight - before[name]).norm()
+            assert float(moved) <= 0.1 * max_norm * (1 + 1e-5)
+    assert exceeded == (max_norm > 1)

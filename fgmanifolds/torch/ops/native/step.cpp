@@ -358,7 +358,7 @@ INLINE double *own_row(double *sums, int64_t length) {
 // Told to the caller, who checks them before anything else: the number of this interface, and
 // the sizes of what is passed through it.
 extern "C" int64_t fgsgd_interface() {
-    return 2 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
+    return 3 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
 }
 
 // Sum the squares of all gradients over POMs: not finite where an entry is not.

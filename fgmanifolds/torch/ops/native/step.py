@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fgmanifolds.torch.components import Kernels
@@ -15,7 +18,7 @@ from fgmanifolds.torch.ops.manifolds import KINDS
 from fgmanifolds.torch.ops.native.build import load
 from fgmanifolds.torch.ops.table import Bounds
 
-__all__ = ["INTERFACE", "NativeTable", "can_hold", "can_take"]
+__all__ = ["INTERFACE", "NativeTable", "Taken", "can_hold", "can_take", "layout_of"]
 
 #: Kernels of up to this many entries and columns are unrolled by the compiler.
 ENTRIES, COLUMNS = 64, 8
@@ -23,8 +26,11 @@ ENTRIES, COLUMNS = 64, 8
 #: Layouts whose kernels are planes already, by the number of axes.
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
+#: Sets of layers whose rows are kept.
+ARRAYS = 32
+
 #: Number of the interface.
-VERSION = 2
+VERSION = 3
 
 
 class _Layer(ctypes.Structure):
@@ -63,44 +69,82 @@ def can_hold(layer: POMLayer) -> bool:
 
 
 def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
-    """Whether the present tensors of such a layer are: float32, on the CPU, dense, whole.
+    """Whether the present tensors of such a layer are: float32, on the CPU, dense, whole."""
+    weight = layer.weight
+    return layout_of(layer, weight, weight.grad, buffer) is not None
+
+
+def layout_of(
+    layer: POMLayer, weight: Tensor, grad: Tensor | None, buffer: Tensor | None
+) -> int | None:
+    """How the kernels lie, or None if the C++ step cannot take these tensors.
 
     Addresses are given to C++, so that nothing but plain tensors of just the right number of
     elements may pass; looked at before every step.
+
+    Returns
+    -------
+    int or None
+        Number of inputs in channels_last, where kernels are planes; 0 for kernel after kernel.
     """
-    weight = layer.weight
-    if not (weight.is_contiguous() or _is_channels_last(weight)):
-        return False
-    rows, columns = layer.view.batches[0].shape
-    numel, strides = layer.view.n_components * rows * columns, weight.stride()
-    for one in (weight, weight.grad, buffer):
-        if one is not None and not (_is_plain(one, numel) and one.stride() == strides):
-            return False
-    return True
+    shape, strides = layer.shape, weight.stride()
+    for one in (weight, grad, buffer):
+        if one is not None and not _is_plain(one, shape, strides):
+            return None
+    if weight.is_contiguous():
+        return 0
+    form = CHANNELS_LAST.get(weight.dim())
+    if form is None or not weight.is_contiguous(memory_format=form):
+        return None
+    return weight.shape[1]
 
 
-def _is_plain(tensor: Tensor, numel: int) -> bool:
+def _is_plain(tensor: Tensor, shape: torch.Size, strides: tuple[int, ...]) -> bool:
     return (
         type(tensor) in (Tensor, nn.Parameter)
-        and tensor.dtype == torch.float32
+        and tensor.dtype is torch.float32
         and tensor.is_cpu
-        and tensor.layout == torch.strided
-        and tensor.numel() == numel
+        and tensor.layout is torch.strided
+        and tensor.shape == shape
+        and tensor.stride() == strides
         and tensor.data_ptr() != 0
     )
 
 
-def _is_channels_last(tensor: Tensor) -> bool:
-    form = CHANNELS_LAST.get(tensor.dim())
-    if form is None or tensor.is_contiguous():
-        return False
-    return tensor.is_contiguous(memory_format=form)
+@dataclass
+class Taken:
+    """A layer that the C++ step takes, with its tensors of this step.
+
+    Attributes
+    ----------
+    position : int
+        Number of the layer in the table.
+    layer : POMLayer
+    weight, grad : Tensor
+    state : dict
+        The optimizer's, of the weight.
+    inputs : int
+        As :func:`layout_of` gives.
+    buffer : Tensor or None
+        Its momentum.
+    fresh : bool
+        Whether the momentum holds nothing yet.
+    """
+
+    position: int
+    layer: POMLayer
+    weight: Tensor
+    grad: Tensor
+    state: dict[str, Any]
+    inputs: int
+    buffer: Tensor | None = None
+    fresh: bool = False
 
 
 class NativeTable(Bounds):
     """What the C++ step needs to know of some layers; counterpart of ``PomTable``.
 
-    Each call is for some of the layers, given by their positions.
+    Each call is for some of the layers.
 
     Raises
     ------
@@ -114,63 +158,52 @@ class NativeTable(Bounds):
         self._libraries = [load(*_code(layer)) for layer in layers]
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
-        self._arrays: dict[tuple[int, ...], ctypes.Array[_Layer]] = {}
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
+        self._arrays: dict[tuple[int, ...], NDArray[np.void]] = {}
 
-    def _calls(self, positions: Sequence[int]) -> list[tuple[ctypes.CDLL, list[int]]]:
-        by_library: dict[int, tuple[ctypes.CDLL, list[int]]] = {}
-        for i in positions:
-            library = self._libraries[i]
-            by_library.setdefault(id(library), (library, []))[1].append(i)
-        return list(by_library.values())
+    def _calls(self, taken: Sequence[Taken]) -> list[tuple[ctypes.CDLL, NDArray[np.void]]]:
+        """Libraries, each with the rows of its layers, pointed at the present tensors."""
+        by_library: dict[int, tuple[ctypes.CDLL, list[Taken]]] = {}
+        for one in taken:
+            library = self._libraries[one.position]
+            by_library.setdefault(id(library), (library, []))[1].append(one)
+        return [(library, self._pointed(members)) for library, members in by_library.values()]
 
-    def _array(self, members: list[int]) -> ctypes.Array[_Layer]:
-        """Rows of some layers, kept from call to call; addresses are set anew by each."""
-        key = tuple(members)
+    def _pointed(self, members: Sequence[Taken]) -> NDArray[np.void]:
+        key = tuple(one.position for one in members)
         if key not in self._arrays:
-            self._arrays.clear()
-            self._arrays[key] = (_Layer * len(members))(*(self._rows[i].fixed() for i in members))
-        return self._arrays[key]
+            if len(self._arrays) >= ARRAYS:
+                self._arrays.clear()
+            self._arrays[key] = np.array([self._rows[i].fixed() for i in key], dtype=_Layer)
+        rows = self._arrays[key]
+        rows["weight"] = [one.weight.data_ptr() for one in members]
+        rows["gradient"] = [one.grad.data_ptr() for one in members]
+        rows["buffer"] = [0 if one.buffer is None else one.buffer.data_ptr() for one in members]
+        rows["fresh"] = [one.fresh for one in members]
+        rows["inputs"] = [one.inputs for one in members]
+        return rows
 
-    def gradient_squares(self, positions: Sequence[int]) -> Tensor:
+    def gradient_squares(self, taken: Sequence[Taken]) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
 
         Not finite where an entry is not.
         """
         self._single.zero_()
-        for library, members in self._calls(positions):
-            rows = self._array(members)
-            for row, i in zip(rows, members, strict=True):
-                self._rows[i].point(row, None, fresh=False)
+        for library, rows in self._calls(taken):
             library.fgsgd_squares(
-                ctypes.addressof(rows),
-                len(members),
-                self._single.data_ptr(),
-                self.n_poms,
-                self._threads,
+                rows.ctypes.data, len(rows), self._single.data_ptr(), self.n_poms, self._threads
             )
         return self._single.sum(0)
 
     def run(
-        self,
-        positions: Sequence[int],
-        buffers: Sequence[Tensor | None],
-        fresh: Sequence[bool],
-        factor: Tensor,
-        options: Mapping[str, Any],
-        *,
-        write: bool,
+        self, taken: Sequence[Taken], factor: Tensor, options: Mapping[str, Any], *, write: bool
     ) -> tuple[Tensor, Tensor]:
         """Project the directions and, if asked to write, move and retract the weights.
 
         Parameters
         ----------
-        positions : sequence of int
-            Of the layers that take part.
-        buffers : sequence of Tensor or None
-            Their momenta, updated in place; None without momentum.
-        fresh : sequence of bool
-            Whether a buffer holds nothing yet.
+        taken : sequence of Taken
+            The layers that take part; their momenta are updated in place.
         factor : Tensor of shape [POMs]
             The step -r(t) / g of each POM.
         options : mapping
@@ -192,15 +225,10 @@ class NativeTable(Bounds):
         )
         factor = factor.to(torch.float32).contiguous()
         self._sums.zero_()
-        place = {position: i for i, position in enumerate(positions)}
-        for library, members in self._calls(positions):
-            rows = self._array(members)
-            for row, i in zip(rows, members, strict=True):
-                j = place[i]
-                self._rows[i].point(row, buffers[j], fresh=fresh[j])
+        for library, rows in self._calls(taken):
             library.fgsgd_step(
-                ctypes.addressof(rows),
-                len(members),
+                rows.ctypes.data,
+                len(rows),
                 ctypes.addressof(settings),
                 factor.data_ptr(),
                 self._sums.data_ptr(),
@@ -208,9 +236,9 @@ class NativeTable(Bounds):
                 self._threads,
             )
         if write:
-            weights = [self.layers[i].weight for i in positions]
-            momenta = [buffer for buffer in buffers if buffer is not None]
-            torch.autograd.graph.increment_version([*weights, *momenta])
+            written = [one.weight for one in taken]
+            written += [one.buffer for one in taken if one.buffer is not None]
+            torch.autograd.graph.increment_version(written)
         projected, whole = self._sums.sum(0).sqrt().float().split(self.n_poms)
         return projected, whole
 
@@ -225,7 +253,6 @@ class _Row:
     """One layer's kinds, radii and POMs, as step.cpp reads them."""
 
     def __init__(self, layer: POMLayer, offset: int) -> None:
-        self._layer = layer
         numbers = [KINDS.index(name) for name in layer.manifolds]
         kinds = torch.tensor(numbers, dtype=torch.uint8)
         self._kind = kinds[layer.view.manifold.long()].contiguous()
@@ -233,21 +260,7 @@ class _Row:
         self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
         self._mixed = bool((self._kind == KINDS.index("stiefel")).any())
 
-    def fixed(self) -> _Layer:
-        """What stays the same from step to step."""
-        return _Layer(
-            kind=self._kind.data_ptr(),
-            radius=self._radius.data_ptr(),
-            pom=self._pom.data_ptr(),
-            kernels=len(self._pom),
-            mixed=self._mixed,
-        )
-
-    def point(self, row: _Layer, buffer: Tensor | None, *, fresh: bool) -> None:
-        """Set the addresses of the present tensors."""
-        weight = self._layer.weight
-        assert weight.grad is not None
-        row.weight, row.gradient = weight.data_ptr(), weight.grad.data_ptr()
-        row.buffer = None if buffer is None else buffer.data_ptr()
-        row.fresh = fresh
-        row.inputs = weight.shape[1] if _is_channels_last(weight) else 0
+    def fixed(self) -> tuple[int, ...]:
+        """The fields of :class:`_Layer`; what changes from step to step is 0."""
+        addresses = (part.data_ptr() for part in (self._kind, self._radius, self._pom))
+        return (0, 0, 0, *addresses, len(self._pom), 0, int(self._mixed), 0)
