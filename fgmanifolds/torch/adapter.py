@@ -23,6 +23,7 @@ from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 from fgmanifolds.torch.options import check_same_options, listed, plain, wanted_map_sizes
 from fgmanifolds.torch.problem import pom_problem
 from fgmanifolds.torch.selection import LayerOptions, patterns_of, select
+from fgmanifolds.torch.sharded import is_sharded, reshard_
 from fgmanifolds.torch.spread import remove_hooks
 from fgmanifolds.validation import check_choice, check_integer, damage_refused
 
@@ -237,7 +238,7 @@ class POMAdapter:
                 "options": [plain(self.options)],
                 "sets": [[layer.name, layer.view.state_dict()] for layer in layers],
                 "radii": [layer.radius for layer in layers],
-                "weights": [layer.weight for layer in layers],
+                "weights": [one.weight for one in layers if not is_sharded(one.weight)],
             },
         )
 
@@ -246,6 +247,7 @@ class POMAdapter:
 
         After weights were averaged, rounded or cast to another type.
         """
+        reshard_(self.model)
         for layer in self.layers.values():
             layer.project_()
 

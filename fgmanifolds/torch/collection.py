@@ -14,6 +14,7 @@ from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.distributed import Ranks, share_moments_
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.selection import Candidate, LayerOptions
+from fgmanifolds.torch.sharded import reshard_, whole
 from fgmanifolds.torch.spread import NEW_STATE, FeatureSpread, fold_spreads_
 from fgmanifolds.torch.views import view_of_state, view_weight
 
@@ -95,6 +96,7 @@ class Collection:
             )
         self.fold_spreads_()
         share_moments_(self.spreads, self.ranks)
+        reshard_(self.model)
         for layer in self.layers.values():
             layer.rescale_(layer.target_radius())
         self.rescalings += 1
@@ -108,10 +110,11 @@ class Collection:
             Layers whose norm changed more than twofold although no normalisation layer follows.
         """
         changed = []
+        reshard_(self.model)
         for layer in self.layers.values():
-            before = float(layer.weight.detach().double().norm())
+            before = float(whole(layer.weight.detach()).double().norm())
             layer.initialize_(generator, from_weights)
-            after = float(layer.weight.detach().double().norm())
+            after = float(whole(layer.weight.detach()).double().norm())
             much = before > 0 and not 0.5 <= after / before <= 2
             if much and not _is_normalised(layer, self.model):
                 changed.append(layer)
@@ -125,6 +128,7 @@ class Collection:
     def residuals(self) -> dict[str, float]:
         """Largest relative distance of a weight from each manifold, by manifold."""
         worst: dict[str, float] = {}
+        reshard_(self.model)
         for layer in self.layers.values():
             for name, value in layer.residuals().items():
                 worst[name] = max(worst.get(name, 0.0), value)

@@ -11,9 +11,13 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
+from fgmanifolds.torch.checkpoint import load_training, save_training
+from fgmanifolds.torch.distributed import Ranks
+from fgmanifolds.torch.sharded import whole
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WRAPS = ("before", "after")
@@ -147,6 +151,136 @@ def disagree():
             said[name] = str(error)
             assert all(map(torch.equal, before, net.parameters()))
     return said
+
+
+#: Ways to train sharded networks.
+SHARDED = {
+    "sgd": (FGSGD, {"lr": 0.1, "momentum": 0.9}),
+    "tangent": (FGSGD, {"lr": 0.1, "momentum": 0.5, "momentum_space": "tangent"}),
+    "adam": (FGAdam, {"lr": 0.01, "weight_decay": 0.1, "eps": 1e-4}),
+    "theorem2": (FGSGD, {"lr": 0.1, "rule": "theorem2"}),
+}
+STEPS = 20
+
+
+class Block(nn.Module):
+    """A transformer's block on sequences, and a classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(12, 2, batch_first=True)
+        self.norms = nn.ModuleList([nn.LayerNorm(12), nn.LayerNorm(12)])
+        self.mlp = nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 12))
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = x.flatten(2).mT.reshape(len(x), -1, 12)
+        y = self.norms[0](x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        x = x + self.mlp(self.norms[1](x))
+        return self.head(x.mean(1))
+
+
+def block():
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return Block()
+
+
+NETWORKS = {"convolutions": network, "block": block}
+
+
+def prepared(kind, way, *, shard):
+    """A network, sharded or not, with its adapter and optimizer."""
+    cls, options = SHARDED[way]
+    net = NETWORKS[kind]()
+    adapter = POMAdapter(net, min_std=None).initialize_() if way == "sgd" else None
+    if shard:
+        parts = net.children() if kind == "block" else [net[0], net[9]]
+        for part in parts:
+            if not isinstance(part, nn.ModuleList | nn.MultiheadAttention):
+                fully_shard(part)
+        fully_shard(net)
+    if adapter is None:
+        adapter = POMAdapter(net, min_std=None).initialize_()
+    return net, adapter, cls(adapter, **options)
+
+
+def steps(net, adapter, optimizer, first, last, rank=0, size=1):
+    """Take steps on the rank's share of each batch; radii follow in between."""
+    x, y = images()
+    for step in range(first, last):
+        batch = share(torch.arange(16) + 16 * (step % 5), rank, size)
+
+        def closure(batch=batch):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x[batch]), y[batch])
+            loss.backward()
+            return float(loss.detach())
+
+        optimizer.step(closure)
+        if step % 8 == 7:
+            net(x[batch])  # leaves a sharded network's root whole
+            adapter.update_scales_()
+
+
+def outcome(net, adapter):
+    state = {name: whole(value) for name, value in net.state_dict().items()}
+    return {
+        "model": state,
+        "residual": adapter.residual(),
+        "radii": {name: layer.radius for name, layer in adapter.layers.items()},
+        "spreads": {},
+        "seed": 0,
+        "names": list(adapter.layers),
+        "point": [torch.as_tensor(x) for x in adapter.point(next(iter(adapter.layers)), 1)],
+    }
+
+
+def sharded(folder):
+    """Train sharded networks; save one of each half-way."""
+    own, found = {"rank": dist.get_rank(), "size": dist.get_world_size()}, {}
+    for kind in NETWORKS:
+        for way in SHARDED:
+            parts = prepared(kind, way, shard=True)
+            steps(*parts, 0, STEPS // 2, **own)
+            save_training(parts[2], folder / f"{kind}-{way}")
+            steps(*parts, STEPS // 2, STEPS, **own)
+            found[f"{kind}-{way}"] = outcome(*parts[:2])
+    parts = prepared("convolutions", "sgd", shard=True)
+    steps(*parts, 0, 1, **own)
+    before = {name: whole(p).clone() for name, p in parts[0].named_parameters()}
+    spoiled = parts[0][0].weight
+    if own["rank"] == 1:
+        spoiled.grad.to_local().view(-1)[0] = float("nan")
+    found["said"] = ""
+    try:
+        parts[2].step()
+    except ValueError as error:
+        found["said"] = str(error)
+    found["unchanged"] = all(
+        torch.equal(before[name], whole(p)) for name, p in parts[0].named_parameters()
+    )
+    return found
+
+
+def resumed(folder, saved):
+    """Go on from the checkpoints of other ranks."""
+    own, found = {"rank": dist.get_rank(), "size": dist.get_world_size()}, {}
+    for kind in NETWORKS:
+        for way in SHARDED:
+            parts = prepared(kind, way, shard=True)
+            load_training(parts[2], Path(saved) / f"{kind}-{way}")
+            steps(*parts, STEPS // 2, STEPS, **own)
+            found[f"{kind}-{way}"] = outcome(*parts[:2])
+    return found
+
+
+def dying(folder):
+    """Rank 1 ends without a word while the others wait for it."""
+    if dist.get_rank() == 1:
+        os._exit(3)
+    Ranks().mean(1.0)
 
 
 def accelerate(folder):

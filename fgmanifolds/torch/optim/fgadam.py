@@ -15,6 +15,7 @@ from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import decay_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.pom_steps import Active
+from fgmanifolds.torch.sharded import whole
 
 __all__ = ["FGAdam"]
 
@@ -129,7 +130,7 @@ class FGAdam(POMOptimizer):
             state["exp_avg_sq"] = (
                 torch.zeros_like(p, dtype=kind)
                 if layer is None
-                else p.new_zeros(layer.view.n_components, dtype=kind)
+                else torch.zeros(layer.view.n_components, dtype=kind, device=p.device)
             )
         return state
 
@@ -146,9 +147,10 @@ def _mean_squares(grad: Tensor, layer: POMLayer | None) -> Tensor:
     kind = computing_type(grad.dtype)
     if layer is None:
         return grad.to(kind).square()
-    means = grad.new_empty(layer.view.n_components, dtype=kind)
+    full = whole(grad)
+    means = full.new_empty(layer.view.n_components, dtype=kind)
     for batch in layer.view.batches:
-        own = batch.read(grad).to(kind).square().mean((1, 2))
+        own = batch.read(full).to(kind).square().mean((1, 2))
         means[batch.members.long().to(grad.device)] = own
     return means
 
@@ -156,6 +158,6 @@ def _mean_squares(grad: Tensor, layer: POMLayer | None) -> Tensor:
 def _divided(moment: Tensor, root: Tensor, layer: POMLayer | None) -> Tensor:
     if layer is None:
         return moment / root
-    direction = moment.clone(memory_format=torch.preserve_format)
+    direction = whole(moment).clone(memory_format=torch.preserve_format)
     layer.multiply_(direction, 1 / root)
     return direction

@@ -14,6 +14,7 @@ from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable
 from fgmanifolds.torch.optim.gradients import largest_norm, norms_of, unusable
+from fgmanifolds.torch.sharded import is_sharded, whole
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.pom_steps import Active
@@ -95,7 +96,7 @@ class Guards:
     def _versions(self) -> list[tuple[int, int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place."""
         weights = [layer.weight for layer in self._adapter.layers.values()]
-        return [(weight.data_ptr(), weight._version) for weight in weights]
+        return [(_address(weight), weight._version) for weight in weights]
 
     def written_to(self) -> bool:
         """Whether a weight was written to since :meth:`note_written`."""
@@ -107,7 +108,7 @@ class Guards:
 
     def check_on_manifolds(self, table: PomTable) -> None:
         """Raise ``ValueError`` naming a layer whose weight is off its manifolds."""
-        off = table.violation([layer.weight for layer in table.layers]).tolist()
+        off = table.violation([whole(layer.weight) for layer in table.layers]).tolist()
         for layer, value in zip(table.layers, off, strict=True):
             if not value <= _tolerance(layer.weight.dtype):
                 raise ValueError(
@@ -159,13 +160,12 @@ def _limits(active: Sequence[Active], skip: frozenset[int]) -> Iterator[tuple[Te
             yield p, math.inf
 
 
+def _address(weight: Tensor) -> int:
+    return (weight.to_local() if is_sharded(weight) else weight).data_ptr()
+
+
 def _check_weight(layer: POMLayer) -> None:
     weight = layer.weight
-    if type(weight).__name__ == "DTensor" or type(weight.data).__name__ == "DTensor":
-        raise ValueError(
-            f"the weight of layer {layer.name!r} is sharded (a DTensor), which is not supported; "
-            "nothing was updated. Use DistributedDataParallel."
-        )
     if weight.shape != layer.shape:
         raise ValueError(
             f"the weight of layer {layer.name!r} has shape {tuple(weight.shape)}; it had "

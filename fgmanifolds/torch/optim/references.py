@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.sharded import whole
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.pom_steps import Active
@@ -57,4 +58,4 @@ class ReferenceMixin:
                 "the minimum, or step with a closure, which takes the best weights so far. "
                 "Nothing was updated."
             )
-        return known
+        return [whole(reference) for reference in known]
