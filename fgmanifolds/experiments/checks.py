@@ -23,6 +23,9 @@ __all__ = [
 
 PREFIX = "checkpoint is damaged: "
 
+#: Options of a parameter group that change in training, and the most that they come to.
+CHANGING, MOST = ("lr", "step"), 1e12
+
 
 def check_keys(state: Any, keys: Sequence[str], what: str = "it") -> None:
     """Raise ``ValueError`` unless a mapping has just these keys."""
@@ -113,6 +116,13 @@ def check_optimizer(state: Any, mine: Optimizer) -> None:
         raise ValueError(f"{PREFIX}{what} has other parameter groups.")
     for theirs, group in zip(groups, own, strict=True):
         _check_options(theirs, group, f"a group of {what}")
+        for name in set(theirs) & set(group) - {"params", *CHANGING}:
+            switch = group[name] is None or isinstance(group[name], bool)
+            if not switch and theirs[name] != group[name]:
+                raise ValueError(f"{PREFIX}{name} of {what} is {theirs[name]!r}.")
+        for name in CHANGING:
+            if not 0 <= theirs.get(name, 0) <= MOST:
+                raise ValueError(f"{PREFIX}{name} of {what} is {theirs[name]!r}.")
         if theirs.get("params") != group["params"]:
             raise ValueError(f"{PREFIX}{what} has other parameters.")
     members = [p for group in mine.param_groups for p in group["params"]]

@@ -247,8 +247,7 @@ class Session:
         ValueError
             If it is of another run, of other classes, or damaged; nothing is changed then.
         """
-        with damage_refused("checkpoint"):
-            self._check_state(state)
+        self.check_state(state)
         self.model.load_state_dict(state["model"])
         if self.adapter is not None:
             self.adapter.load_state_dict(state["adapter"])
@@ -257,6 +256,11 @@ class Session:
             self._zero_known_gradients()
         self.history = [dict(row) for row in state["history"]]
         self.best = state["best"]
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless a state can be loaded; nothing changes."""
+        with damage_refused("checkpoint"):
+            self._check_state(state)
 
     def _check_state(self, state: dict[str, Any]) -> None:
         check_keys(state, list(KEYS))

@@ -188,8 +188,7 @@ class Trainer:
         ValueError
             If it is of a run with other options, or damaged; nothing is changed then.
         """
-        with damage_refused("checkpoint"):
-            self._check_state(state)
+        self.check_state(state)
         self.model.load_state_dict(state["model"])
         if self.adapter is not None:
             self.adapter.load_state_dict(state["adapter"])
@@ -199,6 +198,11 @@ class Trainer:
             scheduler.load_state_dict(stored)
         self._order.set_state(state["order"])
         self.history = [dict(row) for row in state["history"]]
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless a state can be loaded; nothing changes."""
+        with damage_refused("checkpoint"):
+            self._check_state(state)
 
     def _check_state(self, state: dict[str, Any]) -> None:
         check_keys(state, list(KEYS))

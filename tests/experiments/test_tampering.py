@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,7 +73,7 @@ def prepared(kind):
     for _ in range(2):  # loading orders the options of groups anew
         run.load_state_dict(copy.deepcopy(run.state_dict()))
     state = copy.deepcopy(run.state_dict())
-    return run, step, state, list(paths(state))
+    return run, step, state, list(paths(state)), fingerprint_of(run)
 
 
 def paths(node, above=()):
@@ -141,19 +142,21 @@ def fingerprint_of(run):
 
 def check(kind, pick, way):
     """A changed state is refused, and nothing changes by it, or it is loaded and steps."""
-    run, step, state, places = prepared(kind)
+    run, step, state, places, before = prepared(kind)
     path = places[pick % len(places)]
     value = state
     for key in path:
         value = value[key]
     options = changes(value)
     changed = put(state, path, options[way % len(options)])
-    before = fingerprint_of(run)
     try:
-        run.load_state_dict(copy.deepcopy(changed))
-    except ValueError:
+        run.check_state(changed)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            run.load_state_dict(changed)
         assert fingerprint_of(run) == before, path
         return "refused"
+    run.load_state_dict(copy.deepcopy(changed))  # which holds tensors of the state
     try:
         step()
     except (ValueError, FloatingPointError):
@@ -179,8 +182,7 @@ def test_changed_states_are_refused_or_go_on(kind, pick, way):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_must_be_refused_is(kind):
-    run, _, state, _ = prepared(kind)
-    before = fingerprint_of(run)
+    run, _, state, _, before = prepared(kind)
     name = next(iter(state["model"]))
     weight = state["model"][name]
     history = state["history"]
