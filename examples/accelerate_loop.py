@@ -1,10 +1,14 @@
-"""FG-SGD with Hugging Face accelerate: python examples/accelerate_loop.py."""
+"""FG-SGD with Hugging Face accelerate: python examples/accelerate_loop.py.
+
+On two processes: torchrun --nproc-per-node 2 examples/accelerate_loop.py.
+"""
 
 from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch.utils.data import DataLoader
 
 from fgmanifolds.data import load_images
@@ -23,7 +27,8 @@ def main(epochs: int = 6) -> float:
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     batches = DataLoader(data.train, batch_size=64, shuffle=True)
     model, optimizer, scheduler, batches = accelerator.prepare(model, optimizer, scheduler, batches)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as own:
+        (folder,) = broadcast_object_list([own])
         for epoch in range(epochs):
             for images, labels in batches:
                 optimizer.zero_grad()
@@ -33,7 +38,9 @@ def main(epochs: int = 6) -> float:
             adapter.update_scales_()
             if epoch == epochs // 2:
                 accelerator.save_state(folder)
+                accelerator.wait_for_everyone()
                 accelerator.load_state(folder)
+                accelerator.wait_for_everyone()
     assert adapter.residual() < 1e-5
     images, labels = data.test.tensors
     with torch.no_grad():

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["check_bool", "check_choice", "check_choices", "check_integer", "check_number"]
+__all__ = [
+    "check_bool",
+    "check_choice",
+    "check_choices",
+    "check_integer",
+    "check_number",
+    "damage_refused",
+]
+
+#: What comes of looking at data that are not built as they should be.
+DAMAGE = (KeyError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError)
+
+
+@contextmanager
+def damage_refused(what: str) -> Iterator[None]:
+    """Turn what checks of damaged data stumble over into a ``ValueError`` that says so."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise ValueError(f"{what} is damaged: {type(error).__name__}: {error}") from None
 
 
 def check_choice(argument: str, value: object, allowed: Iterable[object]) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.stats import ttest_1samp
 
 from fgmanifolds.experiments.config import TrainConfig
+from fgmanifolds.experiments.lock import locked
 from fgmanifolds.experiments.report import compare_report
 from fgmanifolds.experiments.run import (
     CHECKPOINT,
@@ -19,10 +20,12 @@ from fgmanifolds.experiments.run import (
     REPORT,
     RESULT,
     RunResult,
+    clear_run,
     finish,
     prepare_folder,
     train,
 )
+from fgmanifolds.experiments.storage import write_text
 from fgmanifolds.validation import check_integer, check_number
 
 __all__ = ["METHODS", "Comparison", "Method", "compare", "paper_methods", "short_methods"]
@@ -55,6 +58,9 @@ class Comparison:
     table: pd.DataFrame
     report: Path
 
+
+#: Tables of a comparison: its runs, and its methods.
+TABLES = ("runs.csv", "table.csv")
 
 CURVED = ("sphere", "oblique", "stiefel")
 
@@ -112,7 +118,7 @@ def compare(
         Seeds that the learning rate is chosen with. Default: all of them.
     resume : bool
         Keep the runs in `out` that are finished, and go on from the checkpoints of
-        others, bit for bit. By default they are replaced.
+        others, bit for bit. By default all runs of a comparison in `out` are removed first.
     on_run, on_epoch, on_test : callable, optional
         Called before each run, after each epoch that is trained, and before each
         network of the chosen rate is tested.
@@ -120,13 +126,35 @@ def compare(
     Raises
     ------
     ValueError
-        If an argument is out of range, or a run to resume has other options.
+        If an argument is out of range, another process works in `out`, or a run to resume has
+        other options.
     """
     check_integer("seeds", seeds, low=1)
     for lr in lrs or [float("nan")]:
         check_number("lr", lr, low=0, open_low=True)
     out = Path(out)
-    prepare_folder(out, resume=False, overwrite=True)
+    with locked(out):
+        prepare_folder(out, resume=False, overwrite=True)
+        if (out / CHECKPOINT).exists():
+            raise ValueError(f"out={str(out)!r} holds a run of train; name another folder.")
+        if not resume:
+            _clear(out)
+        calls = on_run, on_epoch, on_test
+        return _compare(base, methods, lrs, seeds, out, lr_seeds, resume, *calls)
+
+
+def _compare(
+    base: TrainConfig,
+    methods: Sequence[Method],
+    lrs: Sequence[float],
+    seeds: int,
+    out: Path,
+    lr_seeds: int | None,
+    resume: bool,
+    on_run: Callable[[TrainConfig], None] | None,
+    on_epoch: Callable[[dict[str, float]], None] | None,
+    on_test: Callable[[TrainConfig], None] | None,
+) -> Comparison:
     first = seeds if lr_seeds is None else min(lr_seeds, seeds)
 
     def run(config: TrainConfig) -> dict[str, Any]:
@@ -202,7 +230,21 @@ def _folder(out: Path, config: TrainConfig) -> Path:
     name = config.optimizer
     if config.optimizer == "fgsgd":
         name += "-".join(["", config.scheme, *(m[:3] for m in config.manifolds)])
-    return out / name / f"lr{config.lr:g}-seed{config.seed}"
+    return out / name / f"lr{rate_name(config.lr)}-seed{config.seed}"
+
+
+def rate_name(lr: float) -> str:
+    """A rate in as few digits as tell it apart from all others."""
+    short = f"{lr:g}"
+    return short if float(short) == lr else repr(float(lr))
+
+
+def _clear(out: Path) -> None:
+    """Remove the runs, tables and the report of an older comparison."""
+    for folder in out.glob("*/lr*-seed*"):
+        clear_run(folder)
+    for name in (*TABLES, REPORT):
+        (out / name).unlink(missing_ok=True)
 
 
 def choose_lr(runs: pd.DataFrame) -> dict[str, float]:
@@ -241,8 +283,8 @@ def _paired(errors: pd.Series[float], runs: pd.DataFrame) -> float:
 
 
 def _write_results(out: Path, base: TrainConfig, runs: pd.DataFrame, table: pd.DataFrame) -> Path:
-    runs.to_csv(out / "runs.csv", index=False)
-    table.to_csv(out / "table.csv")
+    for name, frame in zip(TABLES, (runs.set_index("label"), table), strict=True):
+        write_text(out / name, frame.to_csv())
     histories = {
         str(label): [
             pd.read_csv(Path(folder) / METRICS)
@@ -252,5 +294,5 @@ def _write_results(out: Path, base: TrainConfig, runs: pd.DataFrame, table: pd.D
         for label, group in runs[runs["chosen"]].groupby("label", sort=False)
     }
     report = out / REPORT
-    report.write_text(compare_report(base, runs, table, histories), encoding="utf-8")
+    write_text(report, compare_report(base, runs, table, histories))
     return report

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
 
 from fgmanifolds.experiments.config import TrainConfig
+from fgmanifolds.experiments.lock import locked
 from fgmanifolds.experiments.report import run_report
+from fgmanifolds.experiments.storage import read_checkpoint, write_json, write_state, write_text
 from fgmanifolds.experiments.trainer import Trainer
 
-__all__ = ["RunResult", "finish", "prepare_folder", "train"]
+__all__ = ["RunResult", "clear_run", "finish", "prepare_folder", "train"]
 
 CHECKPOINT, METRICS, RESULT, REPORT = "checkpoint.pt", "metrics.csv", "result.json", "report.html"
+
+#: Files of a run; what the others follow from is last.
+FILES = (REPORT, RESULT, METRICS, CHECKPOINT)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class RunResult:
     residual: float | None
     folder: str
 
+    def check(self) -> None:
+        """Raise ``TypeError`` unless each attribute is of its type."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kinds = {"str": (str,), "int": (int,)}.get(str(field.type), (float, int))
+            optional = value is None and "None" in str(field.type)
+            if not optional and (isinstance(value, bool) or not isinstance(value, kinds)):
+                raise TypeError(f"{field.name} is a {type(value).__name__}.")
+
 
 def prepare_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make the output folder, or say why it cannot be used.
@@ -70,20 +80,22 @@ def prepare_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise ValueError(f"out={str(out)!r} cannot be written to: {error.strerror}.") from None
-    has_run = (out / CHECKPOINT).exists()
-    if resume and not has_run:
+    if resume and not (out / CHECKPOINT).exists():
         raise ValueError(f"out={str(out)!r} holds no {CHECKPOINT} to resume from.")
-    if has_run and not (resume or overwrite):
+    if any((out / name).exists() for name in FILES) and not (resume or overwrite):
         raise ValueError(
             f"out={str(out)!r} already holds a run; resume or overwrite it, or name another folder."
         )
 
 
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    write(draft)
-    os.replace(draft, path)
+def clear_run(out: Path) -> None:
+    """Remove a run's files from a folder, what the others follow from last.
+
+    Whenever that is stopped, what is left is the old run, or nothing but parts of it, which
+    are not taken for a run to go on with.
+    """
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
 
 
 def train(
@@ -103,9 +115,9 @@ def train(
     out : path
     resume : bool
         Go on from the checkpoint in `out`, bit for bit. A finished run is not
-        trained further.
+        trained further; what is missing of its files is written.
     overwrite : bool
-        Replace a run in `out`.
+        Replace a run in `out`, whose files are removed first.
     test : bool
         Whether to measure the test error at the end and write the report. If
         not, :func:`finish` does so later.
@@ -115,59 +127,69 @@ def train(
     Raises
     ------
     ValueError
-        If the folder cannot be used, or the run to resume has other options.
+        If the folder cannot be used, another process works in it, or the run to resume has
+        other options or is damaged.
+    OSError
+        If a file cannot be written; the checkpoint of the last whole epoch is kept.
     """
     out = Path(out)
-    prepare_folder(out, resume=resume, overwrite=overwrite)
-    trainer = Trainer(config)
-    if resume:
-        trainer.load_state_dict(_load_checkpoint(out / CHECKPOINT))
-        stored = _finished_result(out, trainer)
-        if stored is not None:
-            return stored
-    else:
-        (out / RESULT).unlink(missing_ok=True)
-    while trainer.epoch < config.epochs:
-        row = trainer.run_epoch()
-        rows = pd.DataFrame(trainer.history).astype({"epoch": int})
-        _write(out / METRICS, partial(rows.to_csv, index=False))
-        _write(out / CHECKPOINT, partial(torch.save, trainer.state_dict()))
-        if on_epoch is not None:
-            on_epoch(row)
-    return _finish(trainer, out, test)
+    with locked(out):
+        prepare_folder(out, resume=resume, overwrite=overwrite)
+        trainer = Trainer(config)
+        if resume:
+            trainer.load_state_dict(read_checkpoint(out / CHECKPOINT))
+        else:
+            clear_run(out)
+        while trainer.epoch < config.epochs:
+            row = trainer.run_epoch()
+            _write_metrics(trainer, out)
+            write_state(out / CHECKPOINT, trainer.state_dict())
+            if on_epoch is not None:
+                on_epoch(row)
+        return _finish(trainer, out, test)
 
 
 def finish(config: TrainConfig, out: str | Path) -> RunResult:
     """Measure the test error of a run that was trained without it, and write its report."""
-    trainer = Trainer(config)
-    trainer.load_state_dict(_load_checkpoint(Path(out) / CHECKPOINT))
-    return _finish(trainer, Path(out), test=True)
+    out = Path(out)
+    with locked(out):
+        trainer = Trainer(config)
+        trainer.load_state_dict(read_checkpoint(out / CHECKPOINT))
+        return _finish(trainer, out, test=True)
+
+
+def _write_metrics(trainer: Trainer, out: Path) -> None:
+    rows = pd.DataFrame(trainer.history).astype({"epoch": int})
+    write_text(out / METRICS, rows.to_csv(index=False))
 
 
 def _finish(trainer: Trainer, out: Path, test: bool) -> RunResult:
-    result = _result(trainer, out, test)
-    _write(out / RESULT, lambda path: path.write_text(json.dumps(asdict(result), indent=2) + "\n"))
-    if test:
-        page = run_report(trainer.config, trainer.history, result)
-        _write(out / REPORT, lambda path: path.write_text(page, encoding="utf-8"))
+    """Write what is missing of a run that was trained to its end."""
+    if not (out / METRICS).exists():
+        _write_metrics(trainer, out)
+    result = _stored_result(out, trainer)
+    if result is None or (test and result.test_error is None):
+        result = _result(trainer, out, test)
+        write_json(out / RESULT, asdict(result))
+        (out / REPORT).unlink(missing_ok=True)
+    if test and not (out / REPORT).exists():
+        write_text(out / REPORT, run_report(trainer.config, trainer.history, result))
     return result
 
 
-def _load_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{str(path)!r} is not a checkpoint of a run: {error}") from None
-    if not isinstance(state, dict) or "config" not in state:
-        raise ValueError(f"{str(path)!r} is not a checkpoint of a run.")
-    return state
-
-
-def _finished_result(out: Path, trainer: Trainer) -> RunResult | None:
-    if trainer.epoch < trainer.config.epochs or not (out / RESULT).exists():
+def _stored_result(out: Path, trainer: Trainer) -> RunResult | None:
+    """The result in a folder, if it is this run's; ``ValueError`` if it is none at all."""
+    path = out / RESULT
+    if not path.exists():
         return None
-    stored = json.loads((out / RESULT).read_text())
-    return RunResult(**{**stored, "folder": str(out)})
+    try:
+        stored = RunResult(**{**json.loads(path.read_text(encoding="utf-8")), "folder": str(out)})
+        stored.check()
+    except (ValueError, TypeError):
+        raise ValueError(f"{str(path)!r} is not the result of a run; delete it.") from None
+    last = trainer.history[-1]
+    same = stored.validation_error == last["validation_error"] and stored.lr == trainer.config.lr
+    return stored if same else None
 
 
 def _result(trainer: Trainer, out: Path, test: bool) -> RunResult:

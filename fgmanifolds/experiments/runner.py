@@ -17,6 +17,7 @@ import torch
 
 from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.ensemble import vote_error
+from fgmanifolds.experiments.lock import locked
 from fgmanifolds.experiments.outcome import write_outcome
 from fgmanifolds.experiments.run import prepare_folder
 from fgmanifolds.experiments.run_config import RunConfig, row_config
@@ -242,11 +243,31 @@ def run_row(
     """
     folder, config = plan.folder, plan.config
     stored = _finished(folder, config)
-    if stored is not None:
+    if stored is not None and _is_whole(folder, stored):
         return stored
-    session = Session(config, data(config), device)
+    with locked(folder):
+        return _run(plan, data(config), device, on_epoch)
+
+
+def _is_whole(folder: Path, stored: dict[str, Any]) -> bool:
+    """Whether a finished run has all its files."""
+    if stored.get("diverged") or not (folder / CHECKPOINT).exists():
+        return True  # as far as can be
+    scores = not stored.get("scores") or (folder / SCORES).exists()
+    return scores and (folder / METRICS).exists()
+
+
+def _run(
+    plan: Plan,
+    data: ImageData,
+    device: str,
+    on_epoch: Callable[[dict[str, float]], None] | None,
+) -> dict[str, Any]:
+    folder, config = plan.folder, plan.config
+    session = Session(config, data, device)
     if (folder / CHECKPOINT).exists():
         session.load_state_dict(read_checkpoint(folder / CHECKPOINT))
+        write_text(folder / METRICS, _metrics(session))
     result: dict[str, Any] = {"config": config.to_dict(), "diverged": False}
     while session.epoch < config.epochs:
         try:
@@ -254,7 +275,7 @@ def run_row(
         except FloatingPointError as error:
             result |= {"diverged": True, "error": None, "message": str(error)}
             break
-        write_text(folder / METRICS, pd.DataFrame(session.history).to_csv(index=False))
+        write_text(folder / METRICS, _metrics(session))
         write_state(folder / CHECKPOINT, session.state_dict())
         if on_epoch is not None:
             on_epoch(row)
@@ -265,14 +286,20 @@ def run_row(
     return result
 
 
+def _metrics(session: Session) -> str:
+    return pd.DataFrame(session.history).to_csv(index=False)
+
+
 def _test(session: Session, folder: Path) -> dict[str, Any]:
     scores, labels = session.test_scores()
-    if session.data.classes <= KEPT_CLASSES:
+    kept = session.data.classes <= KEPT_CLASSES
+    if kept:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, scores=scores, labels=labels)
         write_whole(folder / SCORES, buffer.getvalue())
     best = None if session.best is None else session.best["epoch"]
-    return {"error": 100.0 * float(np.mean(scores.argmax(1) != labels)), "epoch_reported": best}
+    error = 100.0 * float(np.mean(scores.argmax(1) != labels))
+    return {"error": error, "epoch_reported": best, "scores": kept}
 
 
 def _costs(session: Session) -> dict[str, Any]:

@@ -17,17 +17,27 @@ from torch import Tensor, nn
 
 from fgmanifolds.data import Augmentation, Batches, CropAugmentation, ImageData, ShiftAugmentation
 from fgmanifolds.data.parts import ImagePart
+from fgmanifolds.experiments.checks import (
+    check_history,
+    check_keys,
+    check_optimizer,
+    check_weights,
+)
 from fgmanifolds.experiments.memory import guard_memory
 from fgmanifolds.experiments.recipe import Recipe
 from fgmanifolds.experiments.run_config import RunConfig
 from fgmanifolds.experiments.table import Method
 from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.validation import check_number, damage_refused
 
 __all__ = ["Session", "evaluate"]
 
 #: Theta_mu and 1 - theta_E of eq. (31), Appendix C.B: 0.9 each.
 FG_MOMENTUM, FG_DAMPENING = 0.9, 0.1
+
+#: What a checkpoint holds.
+KEYS = ("config", "classes", "model", "optimizer", "adapter", "history", "best")
 
 
 def augmentation_of(name: str) -> Augmentation | None:
@@ -230,14 +240,14 @@ class Session:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; ``ValueError`` if it is of another run or of other classes."""
-        self.config.check_same(state["config"])
-        theirs, mine = state["classes"], list(self.data.class_names)
-        if theirs != mine:
-            raise ValueError(
-                f"the run to resume has {len(theirs)} classes ({', '.join(theirs[:3])}, ...), "
-                f"data={self.config.data!r} has {len(mine)} ({', '.join(mine[:3])}, ...)."
-            )
+        """Go on from `state`.
+
+        Raises
+        ------
+        ValueError
+            If it is of another run, of other classes, or damaged; nothing is changed then.
+        """
+        self.check_state(state)
         self.model.load_state_dict(state["model"])
         if self.adapter is not None:
             self.adapter.load_state_dict(state["adapter"])
@@ -246,3 +256,32 @@ class Session:
             self._zero_known_gradients()
         self.history = [dict(row) for row in state["history"]]
         self.best = state["best"]
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless a state can be loaded; nothing changes."""
+        with damage_refused("checkpoint"):
+            self._check_state(state)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        check_keys(state, list(KEYS))
+        self.config.check_same(state["config"])
+        theirs, mine = state["classes"], list(self.data.class_names)
+        if theirs != mine:
+            raise ValueError(
+                f"the run to resume has {len(theirs)} classes ({', '.join(theirs[:3])}, ...), "
+                f"data={self.config.data!r} has {len(mine)} ({', '.join(mine[:3])}, ...)."
+            )
+        check_history(state["history"], self.config.epochs)
+        check_weights(state["model"], self.model.state_dict())
+        if (state["adapter"] is None) != (self.adapter is None):
+            raise ValueError("checkpoint is damaged: it is of another method.")
+        if self.adapter is not None:
+            self.adapter.check_state(state["adapter"])
+        check_optimizer(state["optimizer"], self.optimizer)
+        if state["best"] is not None:
+            check_keys(state["best"], ["error", "epoch", "model"], "the best network")
+            if not math.isnan(state["best"]["error"]):
+                check_number("error", state["best"]["error"], low=0, high=100)
+            check_weights(state["best"]["model"], self.model.state_dict(), "the best network")
+            if not 0 < state["best"]["epoch"] <= len(state["history"]):
+                raise ValueError("checkpoint is damaged: its best epoch is none of its own.")

@@ -14,13 +14,25 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from fgmanifolds.capacity import BoundRecorder
 from fgmanifolds.data import ImageData, ImagePart, load_images
+from fgmanifolds.experiments.checks import (
+    check_generator,
+    check_history,
+    check_keys,
+    check_optimizer,
+    check_scheduler,
+    check_weights,
+)
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.experiments.peers import PEERS
 from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.validation import damage_refused
 
 __all__ = ["Trainer", "evaluate"]
+
+#: What a checkpoint holds.
+KEYS = ("config", "model", "optimizers", "adapter", "schedulers", "order", "history")
 
 
 @torch.no_grad()
@@ -169,8 +181,14 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; ``ValueError`` if it is of a run with other options."""
-        self.config.check_same(state["config"])
+        """Go on from `state`.
+
+        Raises
+        ------
+        ValueError
+            If it is of a run with other options, or damaged; nothing is changed then.
+        """
+        self.check_state(state)
         self.model.load_state_dict(state["model"])
         if self.adapter is not None:
             self.adapter.load_state_dict(state["adapter"])
@@ -180,3 +198,23 @@ class Trainer:
             scheduler.load_state_dict(stored)
         self._order.set_state(state["order"])
         self.history = [dict(row) for row in state["history"]]
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless a state can be loaded; nothing changes."""
+        with damage_refused("checkpoint"):
+            self._check_state(state)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        check_keys(state, list(KEYS))
+        self.config.check_same(state["config"])
+        check_history(state["history"], self.config.epochs)
+        check_weights(state["model"], self.model.state_dict())
+        if (state["adapter"] is None) != (self.adapter is None):
+            raise ValueError("checkpoint is damaged: it is of another optimizer.")
+        if self.adapter is not None:
+            self.adapter.check_state(state["adapter"])
+        for part, stored in zip(self.optimizers, state["optimizers"], strict=True):
+            check_optimizer(stored, part)
+        for scheduler, stored in zip(self._schedulers, state["schedulers"], strict=True):
+            check_scheduler(stored, scheduler.state_dict(), len(state["history"]))
+        check_generator(state["order"], self._order)

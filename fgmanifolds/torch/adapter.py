@@ -17,13 +17,15 @@ from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch import poms
 from fgmanifolds.torch.collection import Collection, build_layer
+from fgmanifolds.torch.distributed import WORLD, Ranks, check_agreement, unwrapped
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 from fgmanifolds.torch.options import check_same_options, listed, plain, wanted_map_sizes
 from fgmanifolds.torch.problem import pom_problem
 from fgmanifolds.torch.selection import LayerOptions, patterns_of, select
+from fgmanifolds.torch.sharded import is_sharded, reshard_
 from fgmanifolds.torch.spread import remove_hooks
-from fgmanifolds.validation import check_choice, check_integer
+from fgmanifolds.validation import check_choice, check_integer, damage_refused
 
 __all__ = ["POMAdapter"]
 
@@ -40,6 +42,7 @@ class POMAdapter:
     Parameters
     ----------
     model : nn.Module
+        One wrapped in ``DistributedDataParallel`` is taken for what is inside.
     scheme : {"pio", "pi", "po", "layer", "kernel", "tensor"}
         How weights are put into sets (Appendix C.D). ``"layer"``: all weights
         of a layer in one POM; ``"kernel"``: each in a POM of its own; ``"tensor"``: the whole
@@ -77,6 +80,11 @@ class POMAdapter:
         How steps go back to Stiefel manifolds, and with ``"exp"`` to all.
     example : Tensor or tuple of Tensor, optional
         Input of the model, to find the sizes of its feature maps.
+    process_group : "world", ProcessGroup or None
+        Processes that train this model together: all of ``torch.distributed`` if it is
+        initialised, those of a group, or this one by itself. They draw their sets from the
+        first one's seed, so that all must build the adapter, and average the moments of
+        features in :meth:`update_scales_`.
 
     Attributes
     ----------
@@ -114,6 +122,7 @@ class POMAdapter:
         radius: float | str | None = None,
         retraction: str = "qr",
         example: Tensor | tuple[Tensor, ...] | None = None,
+        process_group: Any = WORLD,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(
@@ -123,7 +132,9 @@ class POMAdapter:
         options = LayerOptions(scheme, manifolds, pom, min_std, fan_out, radius)
         check_choice("retraction", retraction, RETRACTIONS)
         check_integer("seed", seed, low=0)
-        self.model = model
+        ranks = Ranks(process_group)
+        seed = ranks.shared(seed)
+        self.model = model = unwrapped(model)
         self.options: dict[str, Any] = {
             **asdict(options),
             "seed": seed,
@@ -149,6 +160,7 @@ class POMAdapter:
                 name: build_layer(candidate, chosen, seed, sizes.get(candidate.module))
                 for name, (candidate, chosen) in selection.chosen.items()
             },
+            ranks,
         )
 
     @property
@@ -209,15 +221,33 @@ class POMAdapter:
         """Set the radii to gamma / lambda from the running spreads, and carry the weights along.
 
         Meant once an epoch (Algorithm 1). Nothing changes under a fixed radius. The
-        momentum of an optimizer follows at its next step.
+        momentum of an optimizer follows at its next step. Where several processes train the
+        model, all of them must call this: they average what they have seen of the features.
         """
         self.collection.update_scales_()
+
+    def check_ranks(self) -> None:
+        """Raise ``ValueError`` unless all processes hold the same options, sets, radii, weights.
+
+        Optimizers call it before their first step. All ranks must.
+        """
+        layers = self.layers.values()
+        check_agreement(
+            self.collection.ranks,
+            {
+                "options": [plain(self.options)],
+                "sets": [[layer.name, layer.view.state_dict()] for layer in layers],
+                "radii": [layer.radius for layer in layers],
+                "weights": [one.weight for one in layers if not is_sharded(one.weight)],
+            },
+        )
 
     def project_(self) -> None:
         """Take every weight to the nearest point of its manifolds, at the present radii.
 
         After weights were averaged, rounded or cast to another type.
         """
+        reshard_(self.model)
         for layer in self.layers.values():
             layer.project_()
 
@@ -360,5 +390,6 @@ class POMAdapter:
 
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` unless a state can be loaded."""
-        check_same_options(self.options, state)
+        with damage_refused("checkpoint"):
+            check_same_options(self.options, state)
         self.collection.check_state(state["layers"])

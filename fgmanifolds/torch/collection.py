@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from fgmanifolds.torch.components import Blocks
+from fgmanifolds.torch.distributed import Ranks, share_moments_
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.selection import Candidate, LayerOptions
-from fgmanifolds.torch.spread import FeatureSpread, fold_spreads_
+from fgmanifolds.torch.sharded import reshard_, whole
+from fgmanifolds.torch.spread import NEW_STATE, FeatureSpread, fold_spreads_
 from fgmanifolds.torch.views import view_of_state, view_weight
 
 __all__ = ["Collection", "build_layer"]
@@ -48,6 +50,8 @@ class Collection:
     ----------
     model : nn.Module
     layers : mapping of str to POMLayer
+    ranks : Ranks, optional
+        Processes that train the model together. Default: this one.
 
     Attributes
     ----------
@@ -57,8 +61,11 @@ class Collection:
         Number of times that :meth:`update_scales_` was called.
     """
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, POMLayer]) -> None:
+    def __init__(
+        self, model: nn.Module, layers: Mapping[str, POMLayer], ranks: Ranks | None = None
+    ) -> None:
         self.model, self.layers = model, dict(layers)
+        self.ranks = Ranks(None) if ranks is None else ranks
         self.rescalings = 0
         for layer in self.layers.values():
             layer.radius = layer.target_radius()
@@ -78,13 +85,18 @@ class Collection:
         fold_spreads_(self.spreads)
 
     def update_scales_(self) -> None:
-        """Set the radii to gamma / lambda from the running spreads; weights go along."""
+        """Set the radii to gamma / lambda from the running spreads; weights go along.
+
+        All ranks must call it.
+        """
         if any(spread.removed for spread in self.spreads):
             raise ValueError(
                 "this adapter measures no features any more: it was detached, or another adapter "
                 "was built on its model. Its radii stay as they are."
             )
         self.fold_spreads_()
+        share_moments_(self.spreads, self.ranks)
+        reshard_(self.model)
         for layer in self.layers.values():
             layer.rescale_(layer.target_radius())
         self.rescalings += 1
@@ -98,10 +110,11 @@ class Collection:
             Layers whose norm changed more than twofold although no normalisation layer follows.
         """
         changed = []
+        reshard_(self.model)
         for layer in self.layers.values():
-            before = float(layer.weight.detach().double().norm())
+            before = float(whole(layer.weight.detach()).double().norm())
             layer.initialize_(generator, from_weights)
-            after = float(layer.weight.detach().double().norm())
+            after = float(whole(layer.weight.detach()).double().norm())
             much = before > 0 and not 0.5 <= after / before <= 2
             if much and not _is_normalised(layer, self.model):
                 changed.append(layer)
@@ -115,6 +128,7 @@ class Collection:
     def residuals(self) -> dict[str, float]:
         """Largest relative distance of a weight from each manifold, by manifold."""
         worst: dict[str, float] = {}
+        reshard_(self.model)
         for layer in self.layers.values():
             for name, value in layer.residuals().items():
                 worst[name] = max(worst.get(name, 0.0), value)
@@ -203,6 +217,8 @@ def _check_layer_state(layer: POMLayer, stored: Mapping[str, Any]) -> None:
         and bool((stored["radius"] > 0).all())
         and (not blocks or torch.equal(torch.cat(blocks).sort()[0].cpu(), torch.arange(n)))
         and all(_block_fits(layer, one) for one in sets["blocks"])
+        and _cover(layer, sets["blocks"])
+        and all(isinstance(label, str) for label in sets["labels"])
         and bool(sets["blocks"]) == bool(layer.view.state_dict()["blocks"])
     )
     if not fits:
@@ -211,7 +227,13 @@ def _check_layer_state(layer: POMLayer, stored: Mapping[str, Any]) -> None:
         raise ValueError(f"checkpoint and adapter differ in measuring layer {layer.name!r}.")
     if layer.spread is not None:
         for key, value in layer.spread.state_dict().items():
-            if not _fits(stored["spread"][key], value.dtype, tuple(value.shape), None):
+            if key in NEW_STATE and key not in stored["spread"]:
+                continue
+            kept = stored["spread"][key]
+            sound = _fits(kept, value.dtype, tuple(value.shape), None)
+            # Counts, and sums of squares.
+            small = -kept if key in ("square", "seen", "passes") else -kept[::2]
+            if not sound or (key != "mean" and bool((small > 0).any())):
                 raise ValueError(f"checkpoint has a damaged spread in layer {layer.name!r}.")
 
 
@@ -230,6 +252,8 @@ def _block_fits(layer: POMLayer, block: Mapping[str, Any]) -> bool:
         return like.rows is None and block["rows"] is None and block["columns"] is None
     n, (a, b) = len(block["members"]), block["shape"]
     rows, columns = block["rows"], block["columns"]
+    if type(a) is not int or type(b) is not int or not a >= b >= 1:
+        return False
     return (
         rows.dtype == columns.dtype == torch.int64
         and len(rows) == len(columns) == n
@@ -237,6 +261,19 @@ def _block_fits(layer: POMLayer, block: Mapping[str, Any]) -> bool:
         and _fits(rows, torch.int64, rows.shape, like.stored[0])
         and _fits(columns, torch.int64, columns.shape, like.stored[1])
     )
+
+
+def _cover(layer: POMLayer, blocks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether blocks take each entry of the stored matrix once."""
+    if not blocks or blocks[0]["rows"] is None:
+        return True
+    like = next(one for one in layer.view.batches if isinstance(one, Blocks))
+    times = torch.zeros(like.stored, dtype=torch.int32)
+    one = torch.ones((), dtype=torch.int32)
+    for block in blocks:
+        for rows, columns in zip(block["rows"].cpu(), block["columns"].cpu(), strict=True):
+            times.index_put_((rows[:, None], columns), one, accumulate=True)
+    return bool((times == 1).all())
 
 
 def _is_normalised(layer: POMLayer, model: nn.Module) -> bool:

@@ -14,6 +14,7 @@ from fgmanifolds.torch.components import ComponentBatch, WeightView
 from fgmanifolds.torch.ops.manifolds import OPS, ManifoldOps
 from fgmanifolds.torch.scaling import geometric_scaling, radii
 from fgmanifolds.torch.selection import KEEP, LayerOptions
+from fgmanifolds.torch.sharded import whole, wholly
 from fgmanifolds.torch.spread import FeatureSpread
 
 __all__ = ["POMLayer"]
@@ -164,9 +165,9 @@ class POMLayer:
         ValueError
             If a curved component of the weight is 0, or not finite.
         """
-        radius = torch.ones_like(self._radius)
+        radius, full = torch.ones_like(self._radius), whole(weight.detach())
         for batch in self.view.batches:
-            norm = batch.read(weight.detach()).double().flatten(1).norm(dim=1).cpu()
+            norm = batch.read(full).double().flatten(1).norm(dim=1).cpu()
             for name, rows in self.rows_by_manifold(batch):
                 if name == "euclidean":
                     continue
@@ -190,10 +191,11 @@ class POMLayer:
     @torch.no_grad()
     def multiply_(self, tensor: Tensor, factors: Tensor) -> None:
         """Multiply the components of a tensor of the weight's shape, in place."""
-        for batch in self.view.batches:
-            components = batch.read(tensor.detach())
-            factor = factors[batch.members.long()].to(components)
-            batch.write_(tensor, components * factor[:, None, None])
+        with wholly([tensor]) as (full,):
+            for batch in self.view.batches:
+                components = batch.read(full.detach())
+                factor = factors[batch.members.long()].to(components)
+                batch.write_(full, components * factor[:, None, None])
 
     # Components -----------------------------------------------------------------
 
@@ -209,8 +211,9 @@ class POMLayer:
         self, weight: Tensor
     ) -> Iterator[tuple[ComponentBatch, str, Tensor, Tensor, Tensor]]:
         """Give (batch, manifold, rows, components, radii) of a weight, in float64, unscaled."""
+        full = whole(weight.detach())
         for batch in self.view.batches:
-            components = batch.read(weight.detach()).double()
+            components = batch.read(full).double()
             radius = self._radius[batch.members.long()].to(components)[:, None, None]
             for name, rows in self.rows_by_manifold(batch):
                 own = rows.to(components.device)
@@ -218,16 +221,16 @@ class POMLayer:
 
     def _normalised_(self, change: Callable[[ManifoldOps, Tensor], Tensor]) -> None:
         """Replace the unit components of the weight by what `change` makes of them."""
-        weight = self.weight
-        for batch in self.view.batches:
-            components = batch.read(weight.detach()).double().clone()
-            radius = self._radius[batch.members.long()].to(components)[:, None, None]
-            for name, rows in self.rows_by_manifold(batch):
-                if name != "euclidean":
-                    own = rows.to(components.device)
-                    unit = components[own] / radius[own]
-                    components[own] = radius[own] * change(OPS[name], unit)
-            batch.write_(weight, components.to(weight.dtype))
+        with wholly([self.weight]) as (weight,):
+            for batch in self.view.batches:
+                components = batch.read(weight.detach()).double().clone()
+                radius = self._radius[batch.members.long()].to(components)[:, None, None]
+                for name, rows in self.rows_by_manifold(batch):
+                    if name != "euclidean":
+                        own = rows.to(components.device)
+                        unit = components[own] / radius[own]
+                        components[own] = radius[own] * change(OPS[name], unit)
+                batch.write_(weight, components.to(weight.dtype))
 
     @torch.no_grad()
     def initialize_(self, generator: torch.Generator, from_weights: bool) -> None:

@@ -13,6 +13,7 @@ from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
 from fgmanifolds.geometry.arrays import Array
 from fgmanifolds.torch.components import ComponentBatch
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.sharded import whole, wholly
 
 __all__ = [
     "load_pom_point_",
@@ -60,9 +61,9 @@ def pom_manifold(layer: POMLayer, pom: int) -> ScaledProductManifold:
 
 def pom_entries(layer: POMLayer, pom: int, tensor: Tensor) -> list[Array]:
     """Entries of a tensor of the weight's shape that belong to POM number `pom`, in float64."""
-    entries = []
+    entries, full = [], whole(tensor.detach())
     for batch, rows, _ in pom_parts(layer, pom):
-        values = batch.read(tensor.detach()).cpu()[rows].double().numpy()
+        values = batch.read(full).cpu()[rows].double().numpy()
         entries.append(values if len(rows) > 1 else values[0])
     return entries
 
@@ -70,7 +71,8 @@ def pom_entries(layer: POMLayer, pom: int, tensor: Tensor) -> list[Array]:
 @torch.no_grad()
 def load_pom_point_(layer: POMLayer, pom: int, point: list[Array]) -> None:
     """Store a point of POM number `pom` in the weight."""
-    _write_(layer, layer.weight, pom, point)
+    with wholly([layer.weight]) as (weight,):
+        _write_(layer, weight, pom, point)
 
 
 def pom_tensor(layer: POMLayer, pom: int, entries: list[Array]) -> Tensor:
@@ -109,8 +111,9 @@ def weight_sets(layer: POMLayer) -> list[tuple[str, list[tuple[int, int]]]]:
 def pom_norms(layer: POMLayer, weight: Tensor) -> Tensor:
     """Frobenius norm of each POM's concatenated weights, float64 of shape [POMs]."""
     square = torch.zeros(layer.view.n_poms, dtype=torch.float64, device=weight.device)
+    full = whole(weight.detach())
     for batch in layer.view.batches:
-        sums = batch.read(weight.detach()).double().square().sum((1, 2))
+        sums = batch.read(full).double().square().sum((1, 2))
         square.index_add_(0, layer.view.pom[batch.members.long()].to(weight.device), sums)
     return square.sqrt()
 

@@ -24,6 +24,10 @@ MOMENTUM = 0.1
 #: Values of a channel in one pass up to which all are taken; of more, random places.
 ENOUGH = 4096
 
+#: Tensors of a :class:`FeatureSpread`, and those that states of older versions lack (being 0).
+STATE = ("mean", "square", "sums", "seen", "passes")
+NEW_STATE = ("seen",)
+
 #: Rows of a :class:`FeatureSpread`'s sums.
 COUNT, SUM, SQUARE = range(3)
 
@@ -52,6 +56,8 @@ class FeatureSpread:
         Running averages of the mean and of the second moment.
     sums : float64 tensor of shape [3, channels]
         Numbers of values, their sums, and sums of squares, since the last fold.
+    seen : float64 tensor of shape [channels]
+        Numbers of values in the averages since ranks last shared theirs.
     passes : int64 tensor
         Number of passes seen, from which random places are drawn.
     waiting : bool
@@ -73,6 +79,7 @@ class FeatureSpread:
         self.mean = torch.zeros(channels, dtype=torch.float64, device=device)
         self.square = torch.ones(channels, dtype=torch.float64, device=device)
         self.sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
+        self.seen = torch.zeros(channels, dtype=torch.float64, device=device)
         self.passes = torch.zeros((), dtype=torch.int64, device=device)
         self._parameter, self._reader = parameter, reader
         self._handle: RemovableHandle = module.register_forward_pre_hook(
@@ -106,18 +113,20 @@ class FeatureSpread:
             add_moments_(x, self.sums, self.passes, axis, start, width)
 
     def _to(self, device: torch.device) -> None:
-        for name in ("mean", "square", "sums", "passes"):
+        for name in STATE:
             setattr(self, name, getattr(self, name).to(device))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Running averages, sums since the last fold, and the number of passes."""
-        names = ("mean", "square", "sums", "passes")
-        return {name: getattr(self, name).clone() for name in names}
+        return {name: getattr(self, name).clone() for name in STATE}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state, on the present device."""
-        for name in ("mean", "square", "sums", "passes"):
-            getattr(self, name).copy_(state[name])
+        for name in STATE:
+            if name in state:
+                getattr(self, name).copy_(state[name])
+            else:
+                getattr(self, name).zero_()
         self.waiting = True
 
     def remove(self) -> None:
@@ -137,6 +146,7 @@ def fold_spreads_(spreads: Sequence[FeatureSpread]) -> None:
     if not waiting:
         return
     counts, totals, squares = zip(*(spread.sums.unbind(0) for spread in waiting), strict=True)
+    torch._foreach_add_([spread.seen for spread in waiting], counts)
     shares = torch._foreach_clamp_max(counts, 1)  # 0 where nothing came in
     torch._foreach_mul_(shares, MOMENTUM)
     numbers = torch._foreach_clamp_min(counts, 1)

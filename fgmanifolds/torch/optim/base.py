@@ -24,6 +24,7 @@ from fgmanifolds.torch.optim.pom_steps import Active, PomSteps
 from fgmanifolds.torch.optim.references import ReferenceMixin
 from fgmanifolds.torch.optim.rule_book import RuleBook
 from fgmanifolds.torch.optim.state import StateMixin
+from fgmanifolds.torch.sharded import reshard_
 from fgmanifolds.validation import check_bool, check_integer
 
 __all__ = ["POMOptimizer"]
@@ -271,9 +272,11 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        reshard_(self.adapter.model)
         by_weight = self._guards.layers_by_weight()
         active = [self._active(group, by_weight) for group in self.param_groups]
         self._guards.check_tensors(active)
+        self._guards.check_ranks()
         self._guards.warn_of_strangers(self.param_groups)
         if not self._may_step(active):
             return loss

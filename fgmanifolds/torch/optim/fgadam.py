@@ -16,6 +16,7 @@ from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import decay_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.pom_steps import Active
+from fgmanifolds.torch.sharded import whole
 
 __all__ = ["FGAdam"]
 
@@ -138,10 +139,12 @@ class FGAdam(POMOptimizer):
         kind = computing_type(grad.dtype)
         if layer is None:
             return grad.to(kind).square()
-        return self._scales_of(layer).mean_squares(grad, kind)
+        return self._scales_of(layer).mean_squares(whole(grad), kind)
 
     def _divided(self, moment: Tensor, root: Tensor, layer: POMLayer | None) -> Tensor:
-        return moment / root if layer is None else self._scales_of(layer).scaled(moment, 1 / root)
+        if layer is None:
+            return moment / root
+        return self._scales_of(layer).scaled(whole(moment), 1 / root)
 
     def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
         state: dict[str, Any] = self.state[p]
@@ -152,7 +155,7 @@ class FGAdam(POMOptimizer):
             state["exp_avg_sq"] = (
                 torch.zeros_like(p, dtype=kind)
                 if layer is None
-                else p.new_zeros(layer.view.n_components, dtype=kind)
+                else torch.zeros(layer.view.n_components, dtype=kind, device=p.device)
             )
         return state
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fgmanifolds.torch.ops.table import computing_type
+from fgmanifolds.torch.sharded import is_sharded, shard_norms, whole
 
 __all__ = ["largest_norm", "norms_of", "unusable"]
 
@@ -24,16 +25,24 @@ def norms_of(grads: Sequence[Tensor]) -> list[float]:
     """Frobenius norms; not finite where an entry is not, or where squares overflow."""
     found: list[Tensor] = [torch.empty(0)] * len(grads)
     kinds: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
     for i, grad in enumerate(grads):
+        if is_sharded(grad):
+            continue
         kinds.setdefault((grad.device, grad.dtype), []).append(i)
     for (_, dtype), members in kinds.items():
         own = torch._foreach_norm([grads[i] for i in members], 2, dtype=computing_type(dtype))
         for i, norm in zip(members, own, strict=True):
             found[i] = norm
+    kept = set(shards)
     by_device: dict[torch.device, list[int]] = {}
     for i, norm in enumerate(found):
+        if i in kept:
+            continue
         by_device.setdefault(norm.device, []).append(i)
     values = [0.0] * len(grads)
+    for i, value in zip(shards, shard_norms([grads[i] for i in shards]), strict=True):
+        values[i] = value
     for members in by_device.values():
         stacked = torch.stack([found[i].double() for i in members]).tolist()
         for i, value in zip(members, stacked, strict=True):
@@ -54,6 +63,7 @@ def unusable(grad: Tensor, norm: float, limit: float) -> str:
     """
     if norm <= limit and norm < math.inf:
         return ""
+    grad = whole(grad)
     if not bool(grad.isfinite().all()):
         return "has nan or inf entries"
     # Squares of a large one may overflow in its own type.

@@ -14,6 +14,7 @@ from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable
 from fgmanifolds.torch.optim.gradients import largest_norm, norms_of, unusable
+from fgmanifolds.torch.sharded import is_sharded, whole
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.pom_steps import Active
@@ -35,13 +36,19 @@ class Guards:
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
         self._written: list[tuple[int, int]] = []
-        self._warned = self._gap = False
+        self._warned = self._gap = self._ranks_agree = False
         self._since = SEARCH_EVERY
         self._outside: list[tuple[str, nn.Parameter]] | None = None
 
     def layers_by_weight(self) -> dict[int, POMLayer]:
         """Layers by the identity of their present weights; ``ValueError`` if one has none."""
         return {id(layer.weight): layer for layer in self._adapter.layers.values()}
+
+    def check_ranks(self) -> None:
+        """Before the first step, see that all processes start alike."""
+        if not self._ranks_agree:
+            self._adapter.check_ranks()
+            self._ranks_agree = True
 
     def name_of(self, parameter: Tensor) -> str:
         """Name of a parameter in the model, quoted."""
@@ -89,7 +96,7 @@ class Guards:
     def _versions(self) -> list[tuple[int, int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place."""
         weights = [layer.weight for layer in self._adapter.layers.values()]
-        return [(weight.data_ptr(), weight._version) for weight in weights]
+        return [(_address(weight), weight._version) for weight in weights]
 
     def written_to(self) -> bool:
         """Whether a weight was written to since :meth:`note_written`."""
@@ -101,7 +108,7 @@ class Guards:
 
     def check_on_manifolds(self, table: PomTable) -> None:
         """Raise ``ValueError`` naming a layer whose weight is off its manifolds."""
-        off = table.violation([layer.weight for layer in table.layers]).tolist()
+        off = table.violation([whole(layer.weight) for layer in table.layers]).tolist()
         for layer, value in zip(table.layers, off, strict=True):
             if not value <= _tolerance(layer.weight.dtype):
                 raise ValueError(
@@ -153,13 +160,12 @@ def _limits(active: Sequence[Active], skip: frozenset[int]) -> Iterator[tuple[Te
             yield p, math.inf
 
 
+def _address(weight: Tensor) -> int:
+    return (weight.to_local() if is_sharded(weight) else weight).data_ptr()
+
+
 def _check_weight(layer: POMLayer) -> None:
     weight = layer.weight
-    if type(weight).__name__ == "DTensor" or type(weight.data).__name__ == "DTensor":
-        raise ValueError(
-            f"the weight of layer {layer.name!r} is sharded (a DTensor), which is not supported; "
-            "nothing was updated. Use DistributedDataParallel."
-        )
     if weight.shape != layer.shape:
         raise ValueError(
             f"the weight of layer {layer.name!r} has shape {tuple(weight.shape)}; it had "

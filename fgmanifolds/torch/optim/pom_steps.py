@@ -17,6 +17,7 @@ from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable, UnitGeometry
+from fgmanifolds.torch.sharded import packs, whole, wholly
 
 __all__ = ["Active", "PomSteps"]
 
@@ -63,15 +64,15 @@ class PomSteps:
         self.last: dict[str, tuple[Tensor, Tensor, slice]] = {}
 
     def tables_of(self, layers: Sequence[POMLayer]) -> list[PomTable]:
-        """Tables of some layers, one for each device and type; kept by set of layers."""
+        """Tables of some layers, one for each device, type and pack; kept by set of layers."""
         version = self._adapter.version
         if version != self._version:
             self.tables.clear()
             self._version = version
         kinds: dict[Any, list[POMLayer]] = {}
-        for layer in layers:
-            weight = layer.weight
-            kinds.setdefault((weight.device, weight.dtype), []).append(layer)
+        weights = [layer.weight for layer in layers]
+        for layer, weight, pack in zip(layers, weights, packs(weights), strict=True):
+            kinds.setdefault((weight.device, weight.dtype, pack), []).append(layer)
         return [self._table(kind, own) for kind, own in kinds.items()]
 
     def _table(self, kind: Any, layers: Sequence[POMLayer]) -> PomTable:
@@ -123,13 +124,14 @@ class PomSteps:
                 g = chosen_denominator(active.rule, norm, used, geometry, scale)
                 return _as_denominator(g, norm, active.rule)
 
-            norm, g = table.step_(
-                weights,
-                [directions[id(w)] for w in weights],
-                group["lr"],
-                denominator,
-                lambda table=table: references(table.layers),  # type: ignore[misc]
-            )
+            with wholly(weights) as full:
+                norm, g = table.step_(
+                    full,
+                    [whole(directions[id(w)]) for w in weights],
+                    group["lr"],
+                    denominator,
+                    lambda table=table: references(table.layers),  # type: ignore[misc]
+                )
             self._remember(table, state, scale * norm, g)
 
     def on_tangent_spaces(
@@ -145,12 +147,15 @@ class PomSteps:
         by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
         for table in self.tables_of(active.layers):
             weights = [layer.weight for layer in table.layers]
-            table.tangents_(weights, [by_layer[layer.name] for layer in table.layers])
+            full = [whole(weight) for weight in weights]
+            with wholly([by_layer[layer.name] for layer in table.layers]) as vectors:
+                table.tangents_(full, vectors)
             for key in kept:
                 found = [state[w].get(key) for w in weights]
                 known = [tensor for tensor in found if tensor is not None]
                 if len(known) == len(found):
-                    table.tangents_(weights, known)
+                    with wholly(known) as vectors:
+                        table.tangents_(full, vectors)
         return [*own, *grads[number:]]
 
     def _remember(

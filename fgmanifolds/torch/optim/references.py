@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.sharded import whole
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.pom_steps import Active
@@ -36,8 +37,11 @@ class ReferenceMixin:
 
     def _keep_best(self, active: Sequence[Active], loss: Any) -> None:
         wanted = any(one.rule.needs_reference for one in active)
-        if loss is not None and wanted and float(loss) < self._best_loss:
-            self._best_loss = float(loss)
+        if loss is None or not wanted:
+            return
+        mean = self.adapter.collection.ranks.mean(float(loss))
+        if mean < self._best_loss:
+            self._best_loss = mean
             self.set_reference_()
 
     def _check_references(self, active: Sequence[Active]) -> None:
@@ -54,4 +58,4 @@ class ReferenceMixin:
                 "the minimum, or step with a closure, which takes the best weights so far. "
                 "Nothing was updated."
             )
-        return known
+        return [whole(reference) for reference in known]

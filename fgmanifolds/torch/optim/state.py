@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.optim.rule_book import RuleBook
-from fgmanifolds.validation import check_bool, check_integer
+from fgmanifolds.validation import check_bool, check_integer, damage_refused
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.adapter import POMAdapter
@@ -23,6 +23,10 @@ _OWN = (
     *("adapter", "stabilize_every", "check_every", "skip_nonfinite", "capturable", "compile"),
     "_native_blocks",
 )
+
+#: State that is a sum of squares, or a number of steps.
+NOT_NEGATIVE = ("mean_square", "exp_avg_sq", "step")
+
 _COUNTS = ("skipped_steps", "steps", "_best_loss", "_rules")
 
 
@@ -93,8 +97,8 @@ class StateMixin(Optimizer):
         for hook in hooks.values():
             migrated = hook(self, state)
             state = state if migrated is None else migrated
-        state["param_groups"] = [{**self._older(), **group} for group in state["param_groups"]]
-        own = self._checked(state)
+        own = self.check_state(state)
+        state["param_groups"] = self._filled(state)
         self._optimizer_load_state_dict_pre_hooks = OrderedDict()
         try:
             super().load_state_dict(state)
@@ -112,8 +116,21 @@ class StateMixin(Optimizer):
         """Options for groups of states that were written before there were such options."""
         return {key: value for key, value in self.defaults.items() if key != "lr"}
 
+    def _filled(self, state: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{**self._older(), **group} for group in state["param_groups"]]
+
+    def check_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Raise ``ValueError`` unless a state can be loaded; nothing changes.
+
+        Returns
+        -------
+        dict
+            The part of it that is not torch's.
+        """
+        with damage_refused("state_dict"):
+            return self._checked({**state, "param_groups": self._filled(state)})
+
     def _checked(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Give the part that is not torch's; ``ValueError`` unless the whole state is sound."""
         own = state.get("fgmanifolds")
         if not isinstance(own, dict):
             raise ValueError(
@@ -127,6 +144,7 @@ class StateMixin(Optimizer):
         check_integer("skipped_steps", own["skipped_steps"], low=0)
         check_integer("stabilize_every", own.get("stabilize_every", 0), low=0)
         check_bool("skip_nonfinite", own.get("skip_nonfinite", False))
+        self._check_numbers(state)
         if not isinstance(own["best_loss"], float) or math.isnan(own["best_loss"]):
             raise ValueError(f"state_dict is damaged: best_loss={own['best_loss']!r}.")
         self.adapter.check_state(own["adapter"])
@@ -137,6 +155,18 @@ class StateMixin(Optimizer):
             self.check_group(group)
         self._check_tensors(state, own["adapter"])
         return own
+
+    def _check_numbers(self, state: dict[str, Any]) -> None:
+        """See that the state is of as many parameters, each by its number."""
+        saved = [group["params"] for group in state["param_groups"]]
+        if [len(one) for one in saved] != [len(group["params"]) for group in self.param_groups]:
+            raise ValueError("state_dict is of other parameters: its groups are not these.")
+        numbers = [number for one in saved for number in one]
+        whole = all(type(number) is int for number in [*numbers, *state["state"]])
+        if not all(isinstance(kept, dict) for kept in state["state"].values()):
+            raise ValueError("state_dict is damaged: it has no state of a parameter.")
+        if not whole or len(set(numbers)) < len(numbers) or not set(state["state"]) <= set(numbers):
+            raise ValueError("state_dict is damaged: numbers of parameters are not whole.")
 
     def _pairs(self, state: dict[str, Any]) -> list[tuple[Tensor, dict[str, Any]]]:
         """Each parameter with what the state holds of it."""
@@ -167,7 +197,9 @@ class StateMixin(Optimizer):
                         f"state_dict is damaged: {key} of {where} has shape {tuple(value.shape)}; "
                         f"{tuple(shape)} is needed."
                     )
-                if key == "mean_square" and not bool((value >= 0).all()):
+                if not bool(value.isfinite().all()):
+                    raise ValueError(f"state_dict is damaged: {key} of {where} is not finite.")
+                if key in NOT_NEGATIVE and not bool((value >= 0).all()):
                     raise ValueError(f"state_dict is damaged: {key} of {where} is not >= 0.")
 
     def _keep_types(self, state: dict[str, Any]) -> None:
