@@ -1,0 +1,89 @@
+"""``fgmanifolds study``."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fgmanifolds.cli.app import app, console, names_of, progress_bar, user_errors
+from fgmanifolds.cli.options import Device
+from fgmanifolds.validation import check_integer
+
+
+@app.command()
+def study(
+    protocol: Annotated[Path, typer.Argument(help="TOML file of the study.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study; what is in it goes on.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets' files.")] = None,
+    stage: Annotated[
+        str, typer.Option(help="Comma-separated: search, rerun, test.")
+    ] = "search,rerun,test",
+    arms: Annotated[str | None, typer.Option(help="Comma-separated; default: all.")] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes; more shells on the same folder do as well.")
+    ] = 1,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A few steps of everything, to see that it works.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Make the runs of a study that are missing.
+
+    A worker that is stopped loses its run's last epoch at most: give the same command again.
+    """
+    with user_errors():
+        check_integer("workers", workers, low=1)
+        from fgmanifolds.experiments.config import check_device
+        from fgmanifolds.experiments.study import read_protocol
+
+        check_device(device)
+        plan = read_protocol(protocol)
+        if smoke:
+            plan = plan.smoke()
+        options = {
+            "arms": None if arms is None else names_of(arms),
+            "stages": names_of(stage),
+            "data_dir": data_dir,
+            "device": device,
+        }
+        _run(plan, out, workers, options)
+        console.print(str(out / "runs.csv"), soft_wrap=True, highlight=False)
+
+
+def _run(plan: Any, out: Path, workers: int, options: dict[str, Any]) -> None:
+    context = multiprocessing.get_context("spawn")
+    helpers = [context.Process(target=_work, args=(plan, out, options)) for _ in range(workers - 1)]
+    for helper in helpers:
+        helper.start()
+    try:
+        with progress_bar() as progress:
+            bar = progress.add_task("", total=None)
+
+            def on_run(task: Any, done: int, total: int) -> None:
+                text = f"{task.arm}, {task.stage}, trial {task.trial}, seed {task.seed}"
+                progress.update(bar, description=text, completed=done, total=total)
+
+            _work(plan, out, options, on_run=on_run, notice=progress.console.print)
+    finally:
+        for helper in helpers:
+            helper.join()
+    _check_helpers(helpers)
+
+
+def _work(plan: Any, out: Path, options: dict[str, Any], **calls: Any) -> None:
+    import torch
+
+    from fgmanifolds.experiments.study import run_study
+
+    torch.set_num_threads(plan.budget.threads)
+    run_study(plan, out, **options, **calls)
+
+
+def _check_helpers(helpers: Sequence[Any]) -> None:
+    failed = [helper.exitcode for helper in helpers if helper.exitcode]
+    if failed:
+        raise ValueError(f"{len(failed)} of the workers ended with an error; see above.")
