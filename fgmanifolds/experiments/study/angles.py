@@ -39,7 +39,7 @@ class StepAngles:
 
     def __init__(self, model: nn.Module) -> None:
         self._weights: Mapping[str, nn.Parameter] = {
-            name.removesuffix(".weight"): p for name, p in model.named_parameters() if p.ndim > 1
+            _layer_name(name): p for name, p in model.named_parameters() if p.ndim > 1
         }
         self._before: dict[str, Tensor] = {}
         self.rows: list[dict[str, int | float | str]] = []
@@ -55,3 +55,8 @@ class StepAngles:
                 angle = turned(old, self._weights[name].detach())
                 self.rows.append({"step": step, "layer": name, "angle": angle})
         self._before = {}
+
+
+def _layer_name(parameter: str) -> str:
+    """Name of the layer that a weight is of, parametrized or not."""
+    return parameter.replace(".parametrizations.weight.original", "").removesuffix(".weight")

@@ -21,7 +21,7 @@ else:
 
 __all__ = ["OPTIMIZERS", "RATES", "STARTS", "Arm", "make_arms", "preset_arms"]
 
-OPTIMIZERS = ("sgd", "adam", "muon", "fgsgd", "fgadam")
+OPTIMIZERS = ("sgd", "adam", "muon", "fgsgd", "fgadam", "geoopt", "pogo")
 
 #: Where the weights start: as the model draws them, or on the arm's POMs.
 STARTS = ("model", "poms")
@@ -43,9 +43,10 @@ class Arm:
     ----------
     name, title : str
         The title is what reports show.
-    optimizer : {"sgd", "adam", "muon", "fgsgd", "fgadam"}
+    optimizer : {"sgd", "adam", "muon", "fgsgd", "fgadam", "geoopt", "pogo"}
         Of the weights of convolutions and linear layers that are not excluded. All other
         parameters are trained by SGD with momentum, or by Adam beside "adam" and "fgadam".
+        The last two are other packages' (extra 'peers'), for each kernel on a Stiefel manifold.
     lr, lr_euclidean, weight_decay : (float, float)
         Ranges of the search, logarithmic: the rate of those weights, that of all other
         parameters, and the weight decay of both. A range of one number is kept.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fgmanifolds.experiments.study.arm import Arm
+from fgmanifolds.experiments.study.peers import geoopt_at_radii, pogo_at_radii
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
 
 __all__ = ["Rates", "make_optimizers"]
@@ -59,11 +60,15 @@ def make_optimizers(
     weights = [layer.weight for layer in adapter.layers.values()]
     known = {id(weight) for weight in weights}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    if arm.on_poms or arm.start == "poms":
+    peer = arm.optimizer in _PEER_MAKERS
+    if arm.on_poms or arm.start == "poms" or peer:
         adapter.initialize_()
     if arm.on_poms:
         return adapter, [_POM_MAKERS[arm.optimizer](arm, adapter, others, rates)]
     adapter.detach()
+    if peer:
+        made = _PEER_MAKERS[arm.optimizer](adapter, rates.lr, arm.momentum)
+        return None, [made, *(_sgd(arm, [], others, rates) if others else [])]
     return None, _PLAIN_MAKERS[arm.optimizer](arm, weights, others, rates)
 
 
@@ -188,4 +193,5 @@ def _pom_options(arm: Arm, others: Any, rates: Rates) -> dict[str, Any]:
 
 
 _PLAIN_MAKERS = {"sgd": _sgd, "adam": _adam, "muon": _muon}
+_PEER_MAKERS = {"geoopt": geoopt_at_radii, "pogo": pogo_at_radii}
 _POM_MAKERS = {"fgsgd": _fgsgd, "fgadam": _fgadam}

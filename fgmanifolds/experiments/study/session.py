@@ -104,13 +104,18 @@ class StudySession:
         self.epoch = 0
 
     def run_epoch(self) -> None:
-        """Train for one epoch, update the radii, evaluate as often as the budget says.
+        """Update the radii, train for one epoch, evaluate as often as the budget says.
+
+        Radii follow the spreads between epochs, so that weights are evaluated as they were
+        trained, with normalisation layers that have seen them so.
 
         Raises
         ------
         FloatingPointError
             If a loss or a gradient is not finite, or the gradient beyond use.
         """
+        if self.adapter is not None and self.epoch and self.options.arm.radii == "spreads":
+            self.adapter.update_scales_()
         self.model.train()
         looked, evaluated = self._places()
         record = _Record()
@@ -120,8 +125,6 @@ class StudySession:
                 pixels, labels = next(batches)
                 record.start()
                 self._step(pixels, labels, record, number in looked)
-                if number == self.steps:
-                    self._end_epoch()
                 record.stop()
                 if number in evaluated:
                     self._evaluate(self.epoch * self.steps + number, record)
@@ -136,10 +139,6 @@ class StudySession:
         looked = {1 + int(n * (i + 0.5) / budget.angles) for i in range(budget.angles)}
         shares = range(1, budget.evaluations + 1)
         return looked, {max(1, round(n * i / budget.evaluations)) for i in shares}
-
-    def _end_epoch(self) -> None:
-        if self.adapter is not None and self.options.arm.radii == "spreads":
-            self.adapter.update_scales_()
 
     def _step(self, pixels: Tensor, labels: Tensor, record: _Record, look: bool) -> None:
         budget = self.options.budget
