@@ -39,6 +39,7 @@ def study(
         check_integer("workers", workers, low=1)
         from fgmanifolds.experiments.config import check_device
         from fgmanifolds.experiments.study import read_protocol
+        from fgmanifolds.experiments.study.analysis import power_warning
 
         check_device(device)
         plan = read_protocol(protocol)
@@ -50,6 +51,8 @@ def study(
             "data_dir": data_dir,
             "device": device,
         }
+        for line in [] if smoke else power_warning(plan):
+            console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
         _run(plan, out, workers, options)
         console.print(str(out / "runs.csv"), soft_wrap=True, highlight=False)
 
@@ -66,6 +69,8 @@ def _run(plan: Any, out: Path, workers: int, options: dict[str, Any]) -> None:
             def on_run(task: Any, done: int, total: int) -> None:
                 text = f"{task.arm}, {task.stage}, trial {task.trial}, seed {task.seed}"
                 progress.update(bar, description=text, completed=done, total=total)
+                if not console.is_terminal:
+                    progress.console.print(f"{done} of {total}; {text}", soft_wrap=True)
 
             _work(plan, out, options, on_run=on_run, notice=progress.console.print)
     finally:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,8 @@ class StudyFolder:
                     rows.append(Result.from_dict(json.loads(path.read_text(encoding="utf-8"))))
                 except (OSError, ValueError, TypeError, AttributeError):
                     continue
-            frame = pd.DataFrame([row.to_dict() for row in rows])
+            columns = [entry.name for entry in fields(Result)]
+            frame = pd.DataFrame([asdict(row) for row in rows], columns=columns)
             write_text(self.path / "runs.csv", frame.to_csv(index=False))
             return frame
 
