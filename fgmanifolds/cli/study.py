@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from fgmanifolds.cli.app import app, console, names_of, progress_bar, user_errors
 from fgmanifolds.cli.options import Device
@@ -29,9 +30,12 @@ def study(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few steps of everything, to see that it works.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Run nothing: analyse what there is.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
-    """Make the runs of a study that are missing.
+    """Make the runs of a study that are missing; with --report, analyse those there are.
 
     A worker that is stopped loses its run's last epoch at most: give the same command again.
     """
@@ -45,6 +49,9 @@ def study(
         plan = read_protocol(protocol)
         if smoke:
             plan = plan.smoke()
+        if report:
+            _report(plan, out)
+            return
         options = {
             "arms": None if arms is None else names_of(arms),
             "stages": names_of(stage),
@@ -55,6 +62,32 @@ def study(
             console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
         _run(plan, out, workers, options)
         console.print(str(out / "runs.csv"), soft_wrap=True, highlight=False)
+
+
+def _report(plan: Any, out: Path) -> None:
+    from fgmanifolds.experiments.study.page import write_report
+
+    found, files = write_report(plan, out)
+    grid = Table(title=plan.title)
+    for name in ("first", "second", "difference", "interval", "p", "verdict"):
+        grid.add_column(name, overflow="fold")
+    for _, row in found.contrasts.iterrows():
+        grid.add_row(row["first"], row["second"], *_cells(row), row["verdict"])
+    console.print(grid)
+    for line in found.warnings:
+        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+    for file in files:
+        console.print(str(file), soft_wrap=True, highlight=False)
+
+
+def _cells(row: Any) -> list[str]:
+    if row["mean"] != row["mean"]:
+        return ["-", "-", "-"]
+    return [
+        f"{row['mean']:+.2f}",
+        f"{row['low']:+.2f} to {row['high']:+.2f}",
+        f"{row['p adjusted']:.2g}",
+    ]
 
 
 def _run(plan: Any, out: Path, workers: int, options: dict[str, Any]) -> None:

@@ -78,6 +78,26 @@ class StudyFolder:
                 write_json(path, {**stored, "protocol": mine, "amendments": amendments})
             return found
 
+    def compare(self, protocol: Protocol) -> list[dict[str, Any]]:
+        """See that the folder is that of a protocol, without changing it.
+
+        Returns
+        -------
+        list of dict
+            The changes that were kept: time, commit, changes, tests.
+
+        Raises
+        ------
+        ValueError
+            If it holds no study, or that of another protocol.
+        """
+        if not (self.path / "protocol.json").exists():
+            raise ValueError(f"out={str(self.path)!r} holds no study.")
+        stored = self._read_protocol()
+        theirs = Protocol.from_dict(stored["protocol"]).to_dict()
+        check_same_study(protocol.to_dict(), theirs, str(self.path))
+        return list(stored["amendments"])
+
     def _read_protocol(self) -> dict[str, Any]:
         path = self.path / "protocol.json"
         try:
@@ -87,10 +107,6 @@ class StudyFolder:
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"{str(path)!r} is damaged: {error}; restore it.") from None
         return stored
-
-    def amendments(self) -> list[dict[str, Any]]:
-        """Changes of the protocol since the first run: time, commit, changes, tests."""
-        return list(self._read_protocol()["amendments"])
 
     # Claims ------------------------------------------------------------------------------
 

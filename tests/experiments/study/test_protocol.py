@@ -125,7 +125,7 @@ def test_amendments_are_kept(tmp_path):
     expected = ["arm 'muon' added", "analysis.margin: 5.0 to 6.0"]
     assert folder.adopt(changed, "def") == expected
     assert folder.adopt(changed, "def") == []
-    (entry,) = folder.amendments()
+    (entry,) = folder.compare(changed)
     assert (entry["commit"], entry["changes"], entry["tests"]) == ("def", expected, 0)
 
 
