@@ -171,9 +171,9 @@ def study_angles(angles: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         ax.set_yscale("log")
         ax.set_title(layer, fontsize="small")
         ax.grid(alpha=0.3)
+        ax.set_xlabel("step", fontsize="small")
     for ax in axes[len(layers) :]:
         ax.set_visible(False)
-    figure.supxlabel("step", fontsize="small")
     figure.supylabel("angle of a step (radians)", fontsize="small")
     if layers:
         _legend_below(figure, axes[0])

@@ -12,8 +12,9 @@ from scipy.stats import t as student
 
 from fgmanifolds.experiments.study.arm import RATES
 from fgmanifolds.experiments.study.contrasts import Difference, difference, holm
-from fgmanifolds.experiments.study.power import difference_power, seeds_for_difference
+from fgmanifolds.experiments.study.power import MOST_SEEDS, difference_power, seeds_for_difference
 from fgmanifolds.experiments.study.protocol import Protocol
+from fgmanifolds.experiments.study.sections import Analysis
 from fgmanifolds.experiments.study.target import (
     hazard_test,
     restricted_difference,
@@ -21,7 +22,7 @@ from fgmanifolds.experiments.study.target import (
     times_to_target,
 )
 
-__all__ = ["Findings", "analyse", "observed_deviation", "power_warning"]
+__all__ = ["Findings", "analyse", "contrast_table", "observed_deviation", "power_warning"]
 
 #: A chosen rate within this share of its range's ends (on the logarithmic scale) is remarked.
 EDGE = 0.1
@@ -72,10 +73,10 @@ def analyse(protocol: Protocol, runs: pd.DataFrame, curves: pd.DataFrame) -> Fin
     tested = runs[(runs["stage"] == "test") & runs["seed"].isin(planned)]
     tested = tested.sort_values("seed")
     shown = curves[(curves["stage"] == "test") & curves["seed"].isin(planned)]
-    times = times_to_target(shown, protocol.analysis.target)
+    times = times_to_target(shown, tested, protocol.analysis.target)
     arms = pd.DataFrame([_arm_row(protocol, name, runs, tested) for name in protocol.arms])
     warnings = [*power_warning(protocol, tested), *_edges(protocol, arms), *_diverged(tested)]
-    contrasts = _contrasts(protocol, tested)
+    contrasts = contrast_table(protocol, tested)
     return Findings(arms, contrasts, _targets(protocol, tested, times), times, warnings)
 
 
@@ -117,7 +118,21 @@ def _arm_row(
 # Contrasts -----------------------------------------------------------------------------------
 
 
-def _contrasts(protocol: Protocol, tested: pd.DataFrame) -> pd.DataFrame:
+def contrast_table(protocol: Protocol, tested: pd.DataFrame) -> pd.DataFrame:
+    """The contrasts of a protocol, the primary first.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    tested : DataFrame
+        Columns arm, test_error, ordered by seed: the runs of the planned seeds.
+
+    Returns
+    -------
+    DataFrame
+        Columns first, second, kind, seeds, mean, low, high, p, p_equivalence, p adjusted,
+        verdict; nan and "not finished" where an arm lacks seeds.
+    """
     analysis = protocol.analysis
     found = [_difference(protocol, tested, pair) for pair in analysis.contrasts]
     adjusted = [math.nan if one is None else one.p for one in found]
@@ -175,7 +190,7 @@ def _targets(protocol: Protocol, tested: pd.DataFrame, times: pd.DataFrame) -> p
         for place, one in zip(("first", "second"), mine, strict=True):
             row[f"{place} reached"] = f"{int(one['reached'].sum())} of {len(one)}"
             row[f"{place} steps"] = restricted_mean(one) if len(one) else math.nan
-        if _complete(protocol, tested, pair) and all(len(one) > 1 for one in mine):
+        if _complete(protocol, tested, pair) and times["steps"].notna().all():
             found = restricted_difference(mine[0], mine[1], protocol.analysis.alpha)
             row |= {"mean": found.mean, "low": found.low, "high": found.high}
             row["p of log-rank"] = hazard_test(mine[0], mine[1])
@@ -218,13 +233,20 @@ def power_warning(protocol: Protocol, tested: pd.DataFrame | None = None) -> lis
     for what, deviation in deviations.items():
         options = (deviation, analysis.difference, analysis.alpha)
         if difference_power(seeds, *options, analysis.paired) < analysis.power:
-            needed = seeds_for_difference(*options, analysis.power, analysis.paired)
+            needed = _needed(options, analysis)
             lines.append(
                 f"{seeds} seeds are fewer than the power needs: with {what}, {deviation:.3g}, "
                 f"{needed} seeds find a difference of {analysis.difference:g} with power "
                 f"{analysis.power:g}."
             )
     return lines
+
+
+def _needed(options: tuple[float, float, float], analysis: Analysis) -> str:
+    try:
+        return str(seeds_for_difference(*options, analysis.power, analysis.paired))
+    except ValueError:
+        return f"more than {MOST_SEEDS}"
 
 
 def _edges(protocol: Protocol, arms: pd.DataFrame) -> list[str]:

@@ -84,7 +84,8 @@ class StudyFolder:
         Returns
         -------
         list of dict
-            The changes that were kept: time, commit, changes, tests.
+            The changes that were kept: time, commit, changes, tests. None are known where only
+            the tables of a study are.
 
         Raises
         ------
@@ -92,6 +93,8 @@ class StudyFolder:
             If it holds no study, or that of another protocol.
         """
         if not (self.path / "protocol.json").exists():
+            if (self.path / "runs.csv").exists():
+                return []
             raise ValueError(f"out={str(self.path)!r} holds no study.")
         stored = self._read_protocol()
         theirs = Protocol.from_dict(stored["protocol"]).to_dict()

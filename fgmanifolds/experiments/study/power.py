@@ -12,6 +12,7 @@ from scipy.stats import t as student
 from fgmanifolds.validation import check_integer, check_number
 
 __all__ = [
+    "MOST_SEEDS",
     "difference_power",
     "equivalence_power",
     "seeds_for_difference",
@@ -77,7 +78,13 @@ def equivalence_power(
 def seeds_for_difference(
     deviation: float, difference: float, alpha: float, power: float, paired: bool = False
 ) -> int:
-    """Smallest number of seeds of each arm with at least that power."""
+    """Smallest number of seeds of each arm with at least that power.
+
+    Raises
+    ------
+    ValueError
+        If it is beyond `MOST_SEEDS`.
+    """
     return _smallest(
         lambda seeds: difference_power(seeds, deviation, difference, alpha, paired), power
     )
@@ -86,7 +93,13 @@ def seeds_for_difference(
 def seeds_for_equivalence(
     deviation: float, margin: float, alpha: float, power: float, paired: bool = False
 ) -> int:
-    """Smallest number of seeds of each arm with at least that power."""
+    """Smallest number of seeds of each arm with at least that power.
+
+    Raises
+    ------
+    ValueError
+        If it is beyond `MOST_SEEDS`.
+    """
     return _smallest(
         lambda seeds: equivalence_power(seeds, deviation, margin, alpha, paired), power
     )

@@ -16,30 +16,32 @@ __all__ = ["hazard_test", "restricted_difference", "restricted_mean", "times_to_
 Array = NDArray[np.float64]
 
 
-def times_to_target(curves: pd.DataFrame, target: float) -> pd.DataFrame:
+def times_to_target(curves: pd.DataFrame, runs: pd.DataFrame, target: float) -> pd.DataFrame:
     """First step after which the validation error is at or below the target, for each run.
 
     Parameters
     ----------
     curves : DataFrame
         Columns arm, seed, step, validation_error: a row for each evaluation of each run.
+    runs : DataFrame
+        Columns arm, seed: the runs that count.
     target : float
         In percent.
 
     Returns
     -------
     DataFrame
-        Columns arm, seed, steps, reached. A run that never gets there is censored at its
-        last step; so is one that diverged, which has no more evaluations: it counts as
-        running to the length of the longest.
+        Columns arm, seed, steps, reached, in the order of `runs`. A run that never gets
+        there is censored at the length of the longest run; so is one that diverged, however
+        early.
     """
-    rows = []
+    there = curves[curves["validation_error"] <= target]
+    first = there.groupby(["arm", "seed"])["step"].min().rename("steps").reset_index()
+    found = runs[["arm", "seed"]].merge(first, how="left", on=["arm", "seed"])
+    found["reached"] = found["steps"].notna()
     longest = float(curves["step"].max()) if len(curves) else math.nan
-    for (arm, seed), run in curves.groupby(["arm", "seed"], sort=False):
-        there = run.loc[run["validation_error"] <= target, "step"]
-        steps = float(there.min()) if len(there) else longest
-        rows.append({"arm": arm, "seed": seed, "steps": steps, "reached": bool(len(there))})
-    return pd.DataFrame(rows, columns=["arm", "seed", "steps", "reached"])
+    found["steps"] = found["steps"].astype(float).fillna(longest)
+    return found
 
 
 def restricted_mean(times: pd.DataFrame) -> float:
@@ -57,10 +59,14 @@ def restricted_difference(first: pd.DataFrame, second: pd.DataFrame, alpha: floa
 
 
 def hazard_test(first: pd.DataFrame, second: pd.DataFrame) -> float:
-    """P value of the log-rank test that two arms reach the target alike; nan if none does."""
+    """P value of the log-rank test that two arms reach the target alike.
+
+    nan if no run reaches it, or all do at the same step: there is no order to go by then.
+    """
     if not (first["reached"].any() or second["reached"].any()):
         return math.nan
-    return float(logrank(_censored(first), _censored(second)).pvalue)
+    with np.errstate(invalid="ignore"):
+        return float(logrank(_censored(first), _censored(second)).pvalue)
 
 
 def _censored(times: pd.DataFrame) -> CensoredData:
