@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,24 +92,38 @@ def _cells(row: Any) -> list[str]:
 
 def _run(plan: Any, out: Path, workers: int, options: dict[str, Any]) -> None:
     context = multiprocessing.get_context("spawn")
-    helpers = [context.Process(target=_work, args=(plan, out, options)) for _ in range(workers - 1)]
-    for helper in helpers:
-        helper.start()
+    helpers: list[Any] = []
     try:
         with progress_bar() as progress:
             bar = progress.add_task("", total=None)
 
             def on_run(task: Any, done: int, total: int) -> None:
+                # Not before this process has found the options and the data to be right.
+                while len(helpers) < workers - 1:
+                    helpers.append(context.Process(target=_help, args=(plan, out, options)))
+                    helpers[-1].start()
                 text = f"{task.arm}, {task.stage}, trial {task.trial}, seed {task.seed}"
                 progress.update(bar, description=text, completed=done, total=total)
                 if not console.is_terminal:
                     progress.console.print(f"{done} of {total}; {text}", soft_wrap=True)
 
             _work(plan, out, options, on_run=on_run, notice=progress.console.print)
+            progress.update(bar, completed=progress.tasks[bar].total or 1)
     finally:
         for helper in helpers:
             helper.join()
-    _check_helpers(helpers)
+    failed = sum(1 for helper in helpers if helper.exitcode)
+    if failed:
+        raise ValueError(f"{failed} of the workers ended with an error, which is above.")
+
+
+def _help(plan: Any, out: Path, options: dict[str, Any]) -> None:
+    """What another process does: its errors are shown as this one's are."""
+    try:
+        with user_errors():
+            _work(plan, out, options)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
 
 
 def _work(plan: Any, out: Path, options: dict[str, Any], **calls: Any) -> None:
@@ -119,9 +133,3 @@ def _work(plan: Any, out: Path, options: dict[str, Any], **calls: Any) -> None:
 
     torch.set_num_threads(plan.budget.threads)
     run_study(plan, out, **options, **calls)
-
-
-def _check_helpers(helpers: Sequence[Any]) -> None:
-    failed = [helper.exitcode for helper in helpers if helper.exitcode]
-    if failed:
-        raise ValueError(f"{len(failed)} of the workers ended with an error; see above.")

@@ -86,6 +86,7 @@ def run_study(
         tasks = worker.missing(names, stages)
         if not tasks:
             return worker.folder.collect()
+        worker.data()
         if not any(worker.attempt(task, names, stages, on_run) for task in tasks):
             time.sleep(wait)
 
