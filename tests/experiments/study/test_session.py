@@ -171,6 +171,8 @@ def test_muon_steps_as_torchs_on_the_flattened_weight():
         [twin], lr=0.02, weight_decay=1e-3, momentum=0.95, adjust_lr_fn="original"
     )
     for seed in range(3):
+        for group in (*optimizers[0].param_groups, *reference.param_groups):
+            group["lr"] = 0.02 / (1 + seed)
         gradient = torch.Generator().manual_seed(seed)
         for parameter in model.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=gradient)
