@@ -75,7 +75,12 @@ def analyse(protocol: Protocol, runs: pd.DataFrame, curves: pd.DataFrame) -> Fin
     shown = curves[(curves["stage"] == "test") & curves["seed"].isin(planned)]
     times = times_to_target(shown, tested, protocol.analysis.target)
     arms = pd.DataFrame([_arm_row(protocol, name, runs, tested) for name in protocol.arms])
-    warnings = [*power_warning(protocol, tested), *_edges(protocol, arms), *_diverged(tested)]
+    warnings = [
+        *power_warning(protocol, tested),
+        *_edges(protocol, arms),
+        *_diverged(tested),
+        *_commits(runs),
+    ]
     contrasts = contrast_table(protocol, tested)
     return Findings(arms, contrasts, _targets(protocol, tested, times), times, warnings)
 
@@ -274,3 +279,14 @@ def _diverged(tested: pd.DataFrame) -> list[str]:
         for arm, count in counts.items()
         if count
     ]
+
+
+def _commits(runs: pd.DataFrame) -> list[str]:
+    commits = runs["commit"].fillna("").astype(str)
+    lines = []
+    if commits.nunique() > 1:
+        lines.append(f"the runs are of {commits.nunique()} commits of the code.")
+    changed = commits.str.endswith("-dirty")
+    if changed.any():
+        lines.append(f"{int(changed.sum())} runs are of files that differed from their commit.")
+    return lines

@@ -132,6 +132,17 @@ def test_runs_that_diverged_are_told(protocol):
     assert any("more than 100000 seeds find" in line for line in found.warnings)
 
 
+def test_runs_of_several_commits_are_told(protocol):
+    runs = made_up_runs(protocol, NONE, 0.1, np.random.default_rng(8))
+    assert analyse(protocol, runs, made_up_curves(runs)).warnings == []
+    runs.loc[:2, "commit"] = "def-dirty"
+    warnings = analyse(protocol, runs, made_up_curves(runs)).warnings
+    assert warnings == [
+        "the runs are of 2 commits of the code.",
+        "3 runs are of files that differed from their commit.",
+    ]
+
+
 def test_too_few_seeds_are_warned_of_by_plan_and_by_result(protocol, tmp_path):
     assert power_warning(protocol) == []
     poor = small(tmp_path, *CHANGES[:1], *CHANGES[2:])

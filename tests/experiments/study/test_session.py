@@ -36,6 +36,8 @@ def arm_of(name):
     arm = ARMS[name]
     if arm.optimizer in NEEDS:
         pytest.importorskip(NEEDS[arm.optimizer])
+    if arm.optimizer == "muon" and not hasattr(torch.optim, "Muon"):
+        pytest.skip("torch 2.9 has Muon first")
     return arm
 
 
@@ -165,7 +167,7 @@ def test_first_steps_of_peers_turn_weights_as_ours():
 def test_muon_steps_as_torchs_on_the_flattened_weight():
     torch.manual_seed(0)
     model = build_model("cnn", 10, in_channels=1).to(memory_format=torch.channels_last)
-    _, optimizers = make_optimizers(ARMS["muon"], model, Rates(0.02, 0.1, 1e-3), 0)
+    _, optimizers = make_optimizers(arm_of("muon"), model, Rates(0.02, 0.1, 1e-3), 0)
     twin = torch.nn.Parameter(model.conv2.weight.detach().flatten(1).clone())
     reference = torch.optim.Muon(
         [twin], lr=0.02, weight_decay=1e-3, momentum=0.95, adjust_lr_fn="original"
@@ -180,6 +182,23 @@ def test_muon_steps_as_torchs_on_the_flattened_weight():
         for optimizer in (*optimizers, reference):
             optimizer.step()
     torch.testing.assert_close(model.conv2.weight.flatten(1), twin, atol=2e-3, rtol=0)
+
+
+def test_muon_needs_a_torch_that_has_it(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    model = build_model("cnn", 10, in_channels=1)
+    with pytest.raises(ValueError, match=r"optimizer='muon' needs torch 2\.9 or newer"):
+        make_optimizers(ARMS["muon"], model, Rates(0.02, 0.1, 1e-3), 0)
+
+
+def test_peers_are_for_square_kernels_on_stiefel_manifolds():
+    pytest.importorskip("geoopt")
+    model = build_model("cnn", 10, in_channels=1)
+    arm = Arm(**{**ARMS["pio4"].to_dict(), "optimizer": "geoopt"})
+    with pytest.raises(
+        ValueError, match=r"layer 'conv1' .*scheme='kernel', manifolds=\['stiefel'\]"
+    ):
+        make_optimizers(arm, model, Rates(0.02, 0.1, 1e-3), 0)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(digits):

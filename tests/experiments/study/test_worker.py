@@ -4,12 +4,14 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pandas as pd
 import pytest
 
 from fgmanifolds.data import load_images
+from fgmanifolds.experiments.run import prepare_folder
 from fgmanifolds.experiments.study import run_study
 from fgmanifolds.experiments.study.folder import StudyFolder
 from fgmanifolds.experiments.study.result import Result
@@ -197,6 +199,24 @@ def test_two_workers_make_each_run_once(finished, tmp_path):
     stored = StudyFolder(out).collect()
     columns = ["arm", "stage", "trial", "seed", "validation_error", "test_error"]
     pd.testing.assert_frame_equal(stored[columns], frame[columns])
+
+
+def test_processes_may_prepare_a_folder_together(tmp_path):
+    errors = []
+
+    def prepare():
+        try:
+            for _ in range(200):
+                prepare_folder(tmp_path, resume=False, overwrite=True)
+        except ValueError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=prepare) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
 
 
 def test_a_claimed_run_is_left_to_its_worker(tmp_path):
