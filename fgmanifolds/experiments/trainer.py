@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from fgmanifolds.capacity import BoundRecorder
 from fgmanifolds.data import ImageData, ImagePart, load_images
+from fgmanifolds.experiments.angles import StepAngles
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.experiments.peers import PEERS
@@ -21,6 +22,9 @@ from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
 
 __all__ = ["Trainer", "evaluate"]
+
+#: Steps of an epoch whose angles are measured.
+LOOKED_AT = 2
 
 
 @torch.no_grad()
@@ -110,10 +114,15 @@ class Trainer:
     def run_epoch(self) -> dict[str, float]:
         """Train for one epoch, update the radii, and measure; returns the row of metrics."""
         start, lr = time.perf_counter(), float(self._schedulers[0].get_last_lr()[0])
-        record = StepRecord()
+        record, angles, batches = StepRecord(), StepAngles(self.model), self._batches()
+        looked = {int(len(batches) * (i + 0.5) / LOOKED_AT) for i in range(LOOKED_AT)}
         self.model.train()
-        for images, labels in self._batches():
+        for number, (images, labels) in enumerate(batches):
+            if number in looked:
+                angles.before()
             self._step(images.to(self.config.device), labels.to(self.config.device), record)
+            if number in looked:
+                angles.after(number)
         for scheduler in self._schedulers:
             scheduler.step()
         if self.adapter is not None:
@@ -127,6 +136,7 @@ class Trainer:
             "validation_loss": loss,
             "validation_error": error,
             **collection_metrics(self.adapter),
+            **angles.means(),
             **self._bounds(record.margin()),
             "seconds": seconds,
         }

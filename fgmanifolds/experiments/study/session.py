@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from fgmanifolds.data import Batches, ImageData
 from fgmanifolds.data.parts import ImagePart
+from fgmanifolds.experiments.angles import StepAngles
 from fgmanifolds.experiments.session import augmentation_of, evaluate
-from fgmanifolds.experiments.study.angles import StepAngles
 from fgmanifolds.experiments.study.arm import Arm
 from fgmanifolds.experiments.study.optimizers import Rates, make_optimizers
 from fgmanifolds.experiments.study.sections import Budget, Data, Model

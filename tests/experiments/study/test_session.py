@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fgmanifolds.data import load_images
-from fgmanifolds.experiments.study.angles import turned
+from fgmanifolds.experiments.angles import turned
 from fgmanifolds.experiments.study.arm import Arm, preset_arms
 from fgmanifolds.experiments.study.optimizers import Rates, make_optimizers
 from fgmanifolds.experiments.study.sections import Budget, Data, Model

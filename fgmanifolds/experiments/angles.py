@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -55,6 +56,13 @@ class StepAngles:
                 angle = turned(old, self._weights[name].detach())
                 self.rows.append({"step": step, "layer": name, "angle": angle})
         self._before = {}
+
+    def means(self) -> dict[str, float]:
+        """Mean angle of each layer over the steps looked at, as ``angle_LAYER``."""
+        found: dict[str, list[float]] = {}
+        for row in self.rows:
+            found.setdefault(f"angle_{row['layer']}", []).append(float(row["angle"]))
+        return {name: math.fsum(angles) / len(angles) for name, angles in found.items()}
 
 
 def _layer_name(parameter: str) -> str:
