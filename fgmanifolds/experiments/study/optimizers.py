@@ -73,10 +73,12 @@ def make_optimizers(
 
 
 def _adapter(arm: Arm, model: nn.Module, seed: int) -> POMAdapter:
-    """The adapter of an arm; for one without POMs, also what names the weights of its first group.
+    """The adapter of an arm; for one that is never on POMs, what names its first group.
 
-    Which weights these are does not depend on the scheme.
+    Which weights these are depends on the layers that are excluded alone.
     """
+    if arm.optimizer in _PLAIN_MAKERS and arm.start == "model":
+        return POMAdapter(model, "kernel", ("euclidean",), seed, exclude=arm.exclude)
     return POMAdapter(
         model,
         arm.scheme,

@@ -115,6 +115,24 @@ def test_starting_on_poms_is_where_the_poms_start(digits):
     assert not torch.equal(plain.model.conv1.weight, other.model.conv1.weight)
 
 
+@pytest.mark.parametrize("network", ["cnn", "resnet20", "mobilenet_v2"])
+def test_arms_put_the_same_weights_into_their_first_group(network):
+    names = {}
+    for name in ("sgd", "sgd-glorot", "pio4", "spheres", "adam"):
+        options = {} if network == "cnn" else {"widths": "quarter"}
+        model = build_model(network, 10, in_channels=3, **options)
+        _, (optimizer,) = make_optimizers(ARMS[name], model, Rates(0.5, 0.25, 0.0), 0)
+        fast = {id(p) for g in optimizer.param_groups if g["lr"] == 0.5 for p in g["params"]}
+        slow = {id(p) for g in optimizer.param_groups if g["lr"] == 0.25 for p in g["params"]}
+        known = {id(p): key for key, p in model.named_parameters()}
+        assert fast | slow == set(known)
+        assert not fast & slow
+        names[name] = sorted(known[p] for p in fast)
+        assert not any(key.startswith("classifier") for key in names[name])
+    assert all(found == names["sgd"] for found in names.values())
+    assert all(model.get_parameter(key).ndim > 1 for key in names["sgd"])
+
+
 def test_fixed_radii_stay_and_others_follow_the_spreads(digits):
     changes = {"min_std": None, "scheme": "kernel", "manifolds": ("sphere",)}
     options = {**ARMS["pio4"].to_dict(), **changes}
