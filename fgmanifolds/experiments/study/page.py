@@ -91,25 +91,38 @@ def _target_text(protocol: Protocol) -> str:
     )
 
 
+def _interval(frame: pd.DataFrame, form: str) -> list[str]:
+    ends = zip(frame["low"], frame["high"], strict=True)
+    return [f"{low:{form}} to {high:{form}}" if low == low else "-" for low, high in ends]
+
+
 def _arms_table(found: Findings) -> pd.DataFrame:
-    arms = found.arms[found.arms["trials"] > 0]
-    names = ["title", "seeds", "test error", "std", "low", "high", "validation error"]
-    names += ["training loss", *RATES, "CPU seconds an epoch", "diverged"]
-    return arms[names].rename(columns={"title": "arm"})
+    arms = found.arms[found.arms["trials"] > 0].rename(columns={"title": "arm", "arm": "name"})
+    arms["interval"] = _interval(arms, ".2f")
+    names = ["arm", "seeds", "test error", "interval", "std", *RATES, "validation error"]
+    return arms[[*names, "training loss", "CPU seconds an epoch", "diverged"]]
 
 
 def _contrasts_table(protocol: Protocol, found: Findings) -> pd.DataFrame:
-    frame = found.contrasts.copy()
-    titles = {name: arm.title for name, arm in protocol.arms.items()}
-    frame["first"], frame["second"] = frame["first"].map(titles), frame["second"].map(titles)
-    return frame.rename(columns={"mean": "difference", "p_equivalence": "p of equivalence"})
+    frame = _titled(protocol, found.contrasts).rename(
+        columns={"mean": "difference", "p_equivalence": "p of equivalence"}
+    )
+    frame["interval"] = _interval(frame, "+.2f")
+    names = ["first", "second", "difference", "interval", "verdict", "p", "p adjusted"]
+    return frame[[*names, "p of equivalence", "kind"]]
 
 
 def _targets_table(protocol: Protocol, found: Findings) -> pd.DataFrame:
+    frame = _titled(protocol, found.targets).rename(columns={"mean": "difference"})
+    frame["interval"] = _interval(frame, "+.0f")
+    names = ["first", "second", "difference", "interval", "p of log-rank", "first steps"]
+    return frame[[*names, "second steps", "first reached", "second reached"]]
+
+
+def _titled(protocol: Protocol, frame: pd.DataFrame) -> pd.DataFrame:
+    """With the titles of arms in place of their names."""
     titles = {name: arm.title for name, arm in protocol.arms.items()}
-    frame = found.targets.copy()
-    frame["first"], frame["second"] = frame["first"].map(titles), frame["second"].map(titles)
-    return frame.rename(columns={"mean": "difference"})
+    return frame.assign(first=frame["first"].map(titles), second=frame["second"].map(titles))
 
 
 def _versions(runs: pd.DataFrame) -> pd.DataFrame:
