@@ -82,6 +82,7 @@ def test_own_arms_extend_those_of_the_package(tmp_path):
 def test_all_arms_search_the_same_points_over_three_decades():
     points = unit_points(12)
     assert unit_points(5) == points[:5]
+    assert all(0 < value < 1 for point in points for value in point)
     for arm in preset_arms().values():
         low, high = arm.lr
         assert high / low == pytest.approx(1000)
