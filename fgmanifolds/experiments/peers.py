@@ -6,6 +6,7 @@ manifold at unit radius, and train the rest with plain SGD.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,14 @@ from torch.optim import Optimizer
 
 from fgmanifolds.torch.ops.manifolds import qr_positive
 
-__all__ = ["PEERS", "geoopt_optimizers", "pogo_optimizers", "square_convolutions"]
+__all__ = [
+    "PEERS",
+    "geoopt_optimizers",
+    "import_geoopt",
+    "pogo_on",
+    "pogo_optimizers",
+    "square_convolutions",
+]
 
 _NEEDS = "optimizer={!r} needs another package: pip install 'fgmanifolds[peers]'."
 
@@ -34,14 +42,47 @@ def _make_orthogonal_(weight: Tensor) -> None:
     weight.copy_(qr_positive(torch.randn_like(kernels)).reshape(weight.shape))
 
 
-def geoopt_optimizers(
-    model: nn.Module, lr: float, momentum: float, weight_decay: float
-) -> list[Optimizer]:
-    """RiemannianSGD of geoopt on ``EuclideanStiefel``; the convolutions' weights are replaced."""
+def import_geoopt() -> Any:
+    """The package geoopt; ``ImportError`` naming the extra if it is missing."""
     try:
         import geoopt
     except ImportError:
         raise ImportError(_NEEDS.format("geoopt")) from None
+    return geoopt
+
+
+def pogo_on(
+    weights: Sequence[Tensor] | Sequence[dict[str, Any]], lr: float, momentum: float
+) -> Any:
+    """POGO with an SGD base on contiguous weights whose last two axes are orthogonal matrices.
+
+    Its state is plain data: torch's checkpoints of plain data cannot hold the function that
+    its groups hold.
+    """
+    try:
+        from pogo import POGO, base
+    except ImportError:
+        raise ImportError(_NEEDS.format("pogo")) from None
+
+    class PlainStatePOGO(POGO):
+        def state_dict(self) -> dict[str, Any]:
+            state: dict[str, Any] = super().state_dict()
+            for group in state["param_groups"]:
+                group.pop("flatten_fn")
+            return state
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            groups = [{**group, "flatten_fn": _as_matrices} for group in state["param_groups"]]
+            super().load_state_dict({**state, "param_groups": groups})
+
+    return PlainStatePOGO(weights, base.SGD(momentum=momentum), lr, flatten_fn=_as_matrices)
+
+
+def geoopt_optimizers(
+    model: nn.Module, lr: float, momentum: float, weight_decay: float
+) -> list[Optimizer]:
+    """RiemannianSGD of geoopt on ``EuclideanStiefel``; the convolutions' weights are replaced."""
+    geoopt = import_geoopt()
     for module in square_convolutions(model):
         _make_orthogonal_(module.weight)
         module.weight = geoopt.ManifoldParameter(
@@ -58,33 +99,13 @@ def pogo_optimizers(
     model: nn.Module, lr: float, momentum: float, weight_decay: float
 ) -> list[Optimizer]:
     """POGO with an SGD base on the convolutions, SGD on the rest."""
-    try:
-        from pogo import POGO, base
-    except ImportError:
-        raise ImportError(_NEEDS.format("pogo")) from None
-
-    class PlainStatePOGO(POGO):
-        """Its groups hold a function, which checkpoints of plain data cannot."""
-
-        def state_dict(self) -> dict[str, Any]:
-            state: dict[str, Any] = super().state_dict()
-            for group in state["param_groups"]:
-                group.pop("flatten_fn")
-            return state
-
-        def load_state_dict(self, state: dict[str, Any]) -> None:
-            groups = [{**group, "flatten_fn": _as_matrices} for group in state["param_groups"]]
-            super().load_state_dict({**state, "param_groups": groups})
-
     convolutions = square_convolutions(model)
     for module in convolutions:
         _make_orthogonal_(module.weight)
     kernels = [module.weight for module in convolutions]
     known = {id(weight) for weight in kernels}
     others = [p for p in model.parameters() if id(p) not in known]
-    optimizers: list[Optimizer] = [
-        PlainStatePOGO(kernels, base.SGD(momentum=momentum), lr, flatten_fn=_as_matrices)
-    ]
+    optimizers = [pogo_on(kernels, lr, momentum)]
     if others:
         optimizers.append(
             torch.optim.SGD(others, lr, momentum, weight_decay=weight_decay, foreach=True)

@@ -20,7 +20,15 @@ from fgmanifolds.verify import Verified, claims_table
 if TYPE_CHECKING:
     from fgmanifolds.experiments.run import RunResult
 
-__all__ = ["compare_report", "run_report", "verification_report"]
+__all__ = [
+    "Section",
+    "as_svg",
+    "as_table",
+    "compare_report",
+    "make_page",
+    "run_report",
+    "verification_report",
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,8 @@ _BOUNDS_TEXT = (
 )
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """A figure as SVG to be put into a page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
@@ -52,14 +61,16 @@ def _number(value: float) -> str:
     return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
 
 
-def _table(frame: pd.DataFrame, index: bool = True, classes: str | None = None) -> str:
+def as_table(frame: pd.DataFrame, index: bool = True, classes: str | None = None) -> str:
+    """A frame as a table in HTML."""
     shown = frame.reset_index() if index else frame
     return str(
         shown.to_html(index=False, border=0, float_format=_number, na_rep="–", classes=classes)
     )
 
 
-def _page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def make_page(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """A page that needs no other file."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fgmanifolds.experiments"), autoescape=True
     )
@@ -73,7 +84,7 @@ def _page(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 def _options(config: TrainConfig) -> str:
     rows = [(name, _plain(value)) for name, value in config.to_dict().items()]
-    return _table(pd.DataFrame(rows, columns=["option", "value"]), index=False)
+    return as_table(pd.DataFrame(rows, columns=["option", "value"]), index=False)
 
 
 def _plain(value: object) -> str:
@@ -97,17 +108,17 @@ def run_report(
         }
     )
     sections = [
-        Section("Result", table=_table(outcome, index=False)),
-        Section("Training", figure=_svg(plot.training_curves(frame))),
+        Section("Result", table=as_table(outcome, index=False)),
+        Section("Training", figure=as_svg(plot.training_curves(frame))),
         Section(
             "Generalization bounds",
             text=_BOUNDS_TEXT,
-            figure=_svg(plot.bound_curves({config.label: [frame]})),
+            figure=as_svg(plot.bound_curves({config.label: [frame]})),
         ),
         Section("Options", table=_options(config)),
     ]
     lead = f"{config.model} on {config.data}, {config.epochs} epochs, seed {config.seed}"
-    return _page(config.label, lead, sections)
+    return make_page(config.label, lead, sections)
 
 
 def compare_report(
@@ -125,22 +136,22 @@ def compare_report(
     seeds = runs["seed"].nunique()
     images = sum(len(histories[label]) for label in histories)
     sections = [
-        Section("Result", table=_table(table)),
-        Section("Test error", figure=_svg(plot.errors_by_method(chosen))),
+        Section("Result", table=as_table(table)),
+        Section("Test error", figure=as_svg(plot.errors_by_method(chosen))),
         Section(
             "Validation over the epochs",
             text="At the chosen learning rates: mean over the seeds, band from least to largest.",
-            figure=_svg(plot.validation_curves(histories)),
+            figure=as_svg(plot.validation_curves(histories)),
         ),
         Section(
-            "Generalization bounds", text=_BOUNDS_TEXT, figure=_svg(plot.bound_curves(histories))
+            "Generalization bounds", text=_BOUNDS_TEXT, figure=as_svg(plot.bound_curves(histories))
         ),
         Section(
             "How the learning rates were chosen",
             text="Mean validation error in percent. The smallest of each row was chosen (ties: "
             f"the smallest validation loss), and only the {images} networks of the chosen rates "
             "were tested.",
-            table=_table(grid.rename_axis("method")),
+            table=as_table(grid.rename_axis("method")),
         ),
     ]
     first = runs.loc[runs["label"] != "SGD", "folder"]
@@ -148,11 +159,11 @@ def compare_report(
         label = runs.loc[chosen.index, "label"].iloc[-1]
         sections.append(
             Section(
-                f"Inside one run: {label}", figure=_svg(plot.training_curves(histories[label][0]))
+                f"Inside one run: {label}", figure=as_svg(plot.training_curves(histories[label][0]))
             )
         )
     lead = f"{base.model} on {base.data}, {base.epochs} epochs, {seeds} seeds"
-    return _page("Comparison of optimizers", lead, sections)
+    return make_page("Comparison of optimizers", lead, sections)
 
 
 def verification_report(found: Sequence[Verified], seed: int) -> str:
@@ -164,7 +175,7 @@ def verification_report(found: Sequence[Verified], seed: int) -> str:
             f"{row['paper']}: {row['verdict']}",
             text=f"Printed: {row['printed']} Right: {row['right']} {note} Code: {row['code']}. "
             f"The check notices {_faults(one)}.",
-            table=_table(_figures(one), index=False) if one.finding.measured else "",
+            table=as_table(_figures(one), index=False) if one.finding.measured else "",
         )
         for one, note, (_, row) in zip(found, notes, table.iterrows(), strict=True)
     ]
@@ -172,11 +183,13 @@ def verification_report(found: Sequence[Verified], seed: int) -> str:
     lead = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     summary = Section(
         "Verdicts",
-        table=_table(
+        table=as_table(
             table[["name", "paper", "printed", "right", "verdict"]], index=False, classes="text"
         ),
     )
-    return _page("The paper, statement by statement", f"{lead}; seed {seed}", [summary, *sections])
+    return make_page(
+        "The paper, statement by statement", f"{lead}; seed {seed}", [summary, *sections]
+    )
 
 
 def _figures(one: Verified) -> pd.DataFrame:

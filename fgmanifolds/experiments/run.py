@@ -77,7 +77,7 @@ def prepare_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have been here, too
     except OSError as error:
         raise ValueError(f"out={str(out)!r} cannot be written to: {error.strerror}.") from None
     if resume and not (out / CHECKPOINT).exists():

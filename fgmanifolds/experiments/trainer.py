@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from fgmanifolds.capacity import BoundRecorder
 from fgmanifolds.data import ImageData, ImagePart, load_images
+from fgmanifolds.experiments.angles import StepAngles
 from fgmanifolds.experiments.checks import (
     check_generator,
     check_history,
@@ -31,6 +32,8 @@ from fgmanifolds.validation import damage_refused
 
 __all__ = ["Trainer", "evaluate"]
 
+#: Steps of an epoch whose angles are measured.
+LOOKED_AT = 2
 #: What a checkpoint holds.
 KEYS = ("config", "model", "optimizers", "adapter", "schedulers", "order", "history")
 
@@ -122,10 +125,15 @@ class Trainer:
     def run_epoch(self) -> dict[str, float]:
         """Train for one epoch, update the radii, and measure; returns the row of metrics."""
         start, lr = time.perf_counter(), float(self._schedulers[0].get_last_lr()[0])
-        record = StepRecord()
+        record, angles, batches = StepRecord(), StepAngles(self.model), self._batches()
+        looked = {int(len(batches) * (i + 0.5) / LOOKED_AT) for i in range(LOOKED_AT)}
         self.model.train()
-        for images, labels in self._batches():
+        for number, (images, labels) in enumerate(batches):
+            if number in looked:
+                angles.before()
             self._step(images.to(self.config.device), labels.to(self.config.device), record)
+            if number in looked:
+                angles.after(number)
         for scheduler in self._schedulers:
             scheduler.step()
         if self.adapter is not None:
@@ -139,6 +147,7 @@ class Trainer:
             "validation_loss": loss,
             "validation_error": error,
             **collection_metrics(self.adapter),
+            **angles.means(),
             **self._bounds(record.margin()),
             "seconds": seconds,
         }

@@ -5,6 +5,13 @@ it in Jupyter, save it, or put it into a page.
 """
 
 from fgmanifolds.plot.geometry import curvature_histogram, geodesic
+from fgmanifolds.plot.study import (
+    study_angles,
+    study_curves,
+    study_errors,
+    study_search,
+    study_targets,
+)
 from fgmanifolds.plot.training import (
     bound_curves,
     errors_by_method,
@@ -19,6 +26,11 @@ __all__ = [
     "errors_by_method",
     "geodesic",
     "scheme_sets",
+    "study_angles",
+    "study_curves",
+    "study_errors",
+    "study_search",
+    "study_targets",
     "training_curves",
     "validation_curves",
     "weight_sets",

@@ -28,6 +28,12 @@ _PANELS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ),
 )
 
+#: Columns of the angles of steps, one for each layer, begin so.
+_ANGLE = "angle_"
+
+#: Lines up to which a panel has a legend.
+_NAMED = 8
+
 
 def training_curves(history: pd.DataFrame) -> Figure:
     """Plot the metrics of one run over its epochs.
@@ -35,13 +41,18 @@ def training_curves(history: pd.DataFrame) -> Figure:
     Parameters
     ----------
     history : DataFrame
-        The rows of ``metrics.csv``. Panels without any data are left out.
+        The rows of ``metrics.csv``. Panels without any data are left out. Layers are coloured
+        from the first, dark, to the last, bright.
 
     Returns
     -------
     Figure
     """
-    panels = [panel for panel in _PANELS if history[list(panel[2])].notna().any(axis=None)]
+    angles = tuple(str(column) for column in history if str(column).startswith(_ANGLE))
+    turned = [("Angle of a step, by layer", "radians", angles, True)] if angles else []
+    panels = [
+        panel for panel in (*_PANELS, *turned) if history[list(panel[2])].notna().any(axis=None)
+    ]
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(9, 2.7 * rows), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, 2, squeeze=False)).ravel()
@@ -54,16 +65,19 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 
 def _panel(ax: Axes, history: pd.DataFrame, columns: Sequence[str], log: bool) -> None:
+    if columns[0].startswith(_ANGLE):
+        ax.set_prop_cycle(color=colormaps["viridis"](np.linspace(0, 0.9, len(columns))))
     for column in columns:
         if history[column].notna().any():
-            label = column.removeprefix("residual_").replace("_", " ")
+            label = column.removeprefix("residual_").removeprefix(_ANGLE).replace("_", " ")
             ax.plot(history["epoch"], history[column], marker=".", label=label)
     if log:
         ax.set_yscale("log")
     else:
         ax.set_ylim(bottom=0)
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, fontsize="small")
+    if len(columns) <= _NAMED:
+        ax.legend(frameon=False, fontsize="small")
 
 
 def _colors(count: int) -> list[tuple[float, ...]]:

@@ -48,9 +48,29 @@ def test_training_learns_and_writes_everything(tmp_path):
     assert stored["test_error"] == result.test_error
     page = (tmp_path / "run/report.html").read_text()
     assert page.count("<svg") == 2
+    assert "Angle of a step, by layer" in page
     assert "FG-SGD PIO (Sp+Ob+St+Euc)" in page
     assert "src=" not in page
     assert "http-equiv" not in page
+
+
+def test_angles_of_steps_are_in_the_metrics(monkeypatch):
+    trainer, seen = Trainer(replace(SHORT, optimizer="sgd")), []
+    step = trainer._step
+
+    def spy(*arguments):
+        before = trainer.model.conv2.weight.detach().double().flatten(1)
+        step(*arguments)
+        after = trainer.model.conv2.weight.detach().double().flatten(1)
+        cosines = torch.cosine_similarity(before, after, dim=1)
+        seen.append(float(cosines.clamp(max=1).arccos().mean()))
+
+    monkeypatch.setattr(trainer, "_step", spy)
+    row = trainer.run_epoch()
+    n = len(seen)
+    expected = (seen[n // 4] + seen[3 * n // 4]) / 2
+    assert row["angle_conv2"] == pytest.approx(expected, rel=1e-4)
+    assert {f"angle_{name}" for name in ("conv1", "conv2", "conv3", "classifier")} <= set(row)
 
 
 def test_sgd_rows_have_no_poms(tmp_path):
