@@ -4,7 +4,7 @@ Every function gives a matplotlib ``Figure`` that belongs to nobody else: show
 it in Jupyter, save it, or put it into a page.
 """
 
-from fgmanifolds.plot.geometry import curvature_histogram, geodesic
+from fgmanifolds.plot.geometry import curvature_histogram, geodesic, two_sphere
 from fgmanifolds.plot.training import (
     bound_curves,
     errors_by_method,
@@ -20,6 +20,7 @@ __all__ = [
     "geodesic",
     "scheme_sets",
     "training_curves",
+    "two_sphere",
     "validation_curves",
     "weight_sets",
 ]
