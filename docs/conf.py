@@ -50,6 +50,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 30,
     "plot_gallery": "True",
+    "write_computation_times": False,
     "abort_on_example_error": True,
     "copyfile_regex": "",
     "nested_sections": True,

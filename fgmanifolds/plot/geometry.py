@@ -172,7 +172,7 @@ def two_sphere(figure: Figure, *, radius: float = 1.0, octant: bool = False) -> 
     ax.set(xlim=limits, ylim=limits, zlim=limits)
     ax.set_box_aspect((1, 1, 1), zoom=0.85 if octant else 1.3)
     ax.set_axis_off()
-    return ax  # type: ignore[no-any-return]
+    return ax
 
 
 def _on_two_sphere(manifold: Any, point: Array, vector: Array, frames: int) -> Figure:
