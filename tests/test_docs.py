@@ -30,6 +30,55 @@ def test_public_names_have_docstrings(name):
             assert inspect.getdoc(thing), f"{name}.{public}"
 
 
+def public_functions(module):
+    """Functions of a module's public names, and public methods of its classes."""
+    for name in getattr(module, "__all__", []):
+        thing = getattr(module, name)
+        if getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(thing):
+            yield name, thing
+        elif inspect.isclass(thing):
+            for key, value in vars(thing).items():
+                function = getattr(value, "__func__", value)
+                if inspect.isfunction(function) and not key.startswith("_"):
+                    yield f"{name}.{key}", function
+
+
+def lacks_parameters(function):
+    """Whether it takes two arguments or more, and neither lists them nor says "As :meth:`...`"."""
+    names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    text = inspect.getdoc(function) or ""
+    elsewhere = re.match(r"(As|See) :(meth|func|class):`[\w.~]+`( says)?\.$", text)
+    return len(names) >= 2 and "Parameters\n----------" not in text and not elsewhere
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arguments_are_documented(name):
+    module = importlib.import_module(name)
+    assert [key for key, f in public_functions(module) if lacks_parameters(f)] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_documented_arguments_exist(name):
+    """A Parameters section names every argument in order; behind `**options`, what they are."""
+    for key, function in public_functions(importlib.import_module(name)):
+        text = inspect.getdoc(function) or ""
+        if "Parameters\n----------" not in text:
+            continue
+        section = text.split("Parameters\n----------\n")[1].split("\n\n")[0]
+        section = re.split(r"\n\w[\w ]*\n---", section)[0]
+        heads = [line.split(" :")[0] for line in section.splitlines() if line[:1].strip()]
+        listed = [one.strip().lstrip("*\\") for head in heads for one in head.split(",")]
+        parameters = inspect.signature(function).parameters.values()
+        options = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        given = [one.name for one in parameters if one.name not in ("self", "cls", "_")]
+        if options and listed[-1] != given[-1]:
+            given.pop()
+            listed = listed[: len(given)]
+        assert listed == given, f"{name}.{key}"
+
+
 @pytest.mark.parametrize("page", [name for name, snippets in SNIPPETS.items() if snippets])
 def test_snippets_run(page, tmp_path, monkeypatch):
     """In order: those of one page build on each other."""

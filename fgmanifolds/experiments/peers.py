@@ -37,7 +37,13 @@ def _make_orthogonal_(weight: Tensor) -> None:
 def geoopt_optimizers(
     model: nn.Module, lr: float, momentum: float, weight_decay: float
 ) -> list[Optimizer]:
-    """RiemannianSGD of geoopt on ``EuclideanStiefel``; the convolutions' weights are replaced."""
+    """RiemannianSGD of geoopt on ``EuclideanStiefel``; the convolutions' weights are replaced.
+
+    Parameters
+    ----------
+    model : nn.Module
+    lr, momentum, weight_decay : float
+    """
     try:
         import geoopt
     except ImportError:
@@ -57,7 +63,13 @@ def geoopt_optimizers(
 def pogo_optimizers(
     model: nn.Module, lr: float, momentum: float, weight_decay: float
 ) -> list[Optimizer]:
-    """POGO with an SGD base on the convolutions, SGD on the rest."""
+    """POGO with an SGD base on the convolutions, SGD on the rest.
+
+    Parameters
+    ----------
+    model : nn.Module
+    lr, momentum, weight_decay : float
+    """
     try:
         from pogo import POGO, base
     except ImportError:

@@ -83,7 +83,15 @@ def _plain(value: object) -> str:
 def run_report(
     config: TrainConfig, history: Sequence[Mapping[str, float]], result: RunResult
 ) -> str:
-    """Page of one run: its result, plots of all metrics, and its options."""
+    """Page of one run: its result, plots of all metrics, and its options.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    history : sequence of mapping
+        A row of metrics for each epoch.
+    result : RunResult
+    """
     frame = pd.DataFrame(history)
     test = "not measured" if result.test_error is None else f"{result.test_error:.2f}%"
     residual = "–" if result.residual is None else f"{result.residual:.1e}"
@@ -116,7 +124,17 @@ def compare_report(
     table: pd.DataFrame,
     histories: Mapping[str, Sequence[pd.DataFrame]],
 ) -> str:
-    """Page of a comparison: the table, the curves, the test errors and the grid."""
+    """Page of a comparison: the table, the curves, the test errors and the grid.
+
+    Parameters
+    ----------
+    base : TrainConfig
+    runs : DataFrame
+        A row for each run.
+    table : DataFrame
+        A row for each method.
+    histories : mapping of str to sequence of DataFrame
+    """
     chosen = runs[runs["chosen"]]
     grid = runs.pivot_table(
         index="label", columns="lr", values="validation_error", aggfunc="mean", sort=False
@@ -156,7 +174,13 @@ def compare_report(
 
 
 def verification_report(found: Sequence[Verified], seed: int) -> str:
-    """Page of what the checks of the paper's statements found."""
+    """Page of what the checks of the paper's statements found.
+
+    Parameters
+    ----------
+    found : sequence of Verified
+    seed : int
+    """
     table = claims_table(found, figures=1000).reset_index()
     notes = [one.finding.note for one in found]
     sections = [

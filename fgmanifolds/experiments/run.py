@@ -57,6 +57,11 @@ class RunResult:
 def prepare_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make the output folder, or say why it cannot be used.
 
+    Parameters
+    ----------
+    out : path
+    resume, overwrite : bool
+
     Raises
     ------
     ValueError
@@ -138,7 +143,13 @@ def train(
 
 
 def finish(config: TrainConfig, out: str | Path) -> RunResult:
-    """Measure the test error of a run that was trained without it, and write its report."""
+    """Measure the test error of a run that was trained without it, and write its report.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : path
+    """
     trainer = Trainer(config)
     trainer.load_state_dict(_load_checkpoint(Path(out) / CHECKPOINT))
     return _finish(trainer, Path(out), test=True)

@@ -16,6 +16,11 @@ __all__ = ["read_checkpoint", "write_json", "write_state", "write_text", "write_
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whatever ends the process or fills the disk.
 
+    Parameters
+    ----------
+    path : path
+    content : bytes
+
     Raises
     ------
     OSError
@@ -36,17 +41,37 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    text : str
+    """
     write_whole(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as JSON, whole or not at all."""
+    """Write plain data as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    data : object
+        Plain: mappings, lists, strings, numbers.
+    """
     write_text(path, json.dumps(data, indent=2) + "\n")
 
 
 def write_state(path: Path, state: Any) -> None:
-    """Write a state dict, whole or not at all."""
+    """Write a state dict, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    state : object
+        What torch.save takes.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_whole(path, buffer.getvalue())

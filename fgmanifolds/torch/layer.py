@@ -189,7 +189,15 @@ class POMLayer:
 
     @torch.no_grad()
     def multiply_(self, tensor: Tensor, factors: Tensor) -> None:
-        """Multiply the components of a tensor of the weight's shape, in place."""
+        """Multiply the components of a tensor of the weight's shape, in place.
+
+        Parameters
+        ----------
+        tensor : Tensor
+            Of the weight's shape.
+        factors : Tensor
+            One for each component.
+        """
         for batch in self.view.batches:
             components = batch.read(tensor.detach())
             factor = factors[batch.members.long()].to(components)
@@ -231,7 +239,13 @@ class POMLayer:
 
     @torch.no_grad()
     def initialize_(self, generator: torch.Generator, from_weights: bool) -> None:
-        """Put the weight on its manifolds: at Haar points, or at the points nearest to it."""
+        """Put the weight on its manifolds: at Haar points, or at the points nearest to it.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+        from_weights : bool
+        """
         if self.options.radius == KEEP:
             self.radius = self.radius_of(self.weight)
 

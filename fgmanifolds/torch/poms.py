@@ -30,6 +30,12 @@ __all__ = [
 def pom_parts(layer: POMLayer, pom: int) -> list[tuple[ComponentBatch, Tensor, str]]:
     """Components of a POM as (batch, rows of it, manifold), by shape and manifold.
 
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+
     Raises
     ------
     IndexError
@@ -49,7 +55,14 @@ def pom_parts(layer: POMLayer, pom: int) -> list[tuple[ComponentBatch, Tensor, s
 
 
 def pom_manifold(layer: POMLayer, pom: int) -> ScaledProductManifold:
-    """POM number `pom` at its present radii; equal components stand as copies of one."""
+    """POM number `pom` at its present radii; equal components stand as copies of one.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+    """
     components = []
     for batch, rows, name in pom_parts(layer, pom):
         radius = layer.radius[batch.members[rows].long()].numpy()
@@ -59,7 +72,16 @@ def pom_manifold(layer: POMLayer, pom: int) -> ScaledProductManifold:
 
 
 def pom_entries(layer: POMLayer, pom: int, tensor: Tensor) -> list[Array]:
-    """Entries of a tensor of the weight's shape that belong to POM number `pom`, in float64."""
+    """Entries of a tensor of the weight's shape that belong to POM number `pom`, in float64.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+    tensor : Tensor
+        Of the weight's shape.
+    """
     entries = []
     for batch, rows, _ in pom_parts(layer, pom):
         values = batch.read(tensor.detach()).cpu()[rows].double().numpy()
@@ -69,12 +91,28 @@ def pom_entries(layer: POMLayer, pom: int, tensor: Tensor) -> list[Array]:
 
 @torch.no_grad()
 def load_pom_point_(layer: POMLayer, pom: int, point: list[Array]) -> None:
-    """Store a point of POM number `pom` in the weight."""
+    """Store a point of POM number `pom` in the weight.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+    point : list of arrays
+    """
     _write_(layer, layer.weight, pom, point)
 
 
 def pom_tensor(layer: POMLayer, pom: int, entries: list[Array]) -> Tensor:
-    """A tensor of the weight's shape with entries on POM number `pom`, and 0 elsewhere."""
+    """A tensor of the weight's shape with entries on POM number `pom`, and 0 elsewhere.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+    entries : list of arrays
+    """
     tensor = torch.zeros_like(layer.weight, requires_grad=False)
     _write_(layer, tensor, pom, entries)
     return tensor
@@ -107,7 +145,13 @@ def weight_sets(layer: POMLayer) -> list[tuple[str, list[tuple[int, int]]]]:
 
 
 def pom_norms(layer: POMLayer, weight: Tensor) -> Tensor:
-    """Frobenius norm of each POM's concatenated weights, float64 of shape [POMs]."""
+    """Frobenius norm of each POM's concatenated weights, float64 of shape [POMs].
+
+    Parameters
+    ----------
+    layer : POMLayer
+    weight : Tensor
+    """
     square = torch.zeros(layer.view.n_poms, dtype=torch.float64, device=weight.device)
     for batch in layer.view.batches:
         sums = batch.read(weight.detach()).double().square().sum((1, 2))
