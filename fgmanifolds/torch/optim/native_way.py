@@ -110,7 +110,13 @@ class NativeWay:
         self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
 
     def split(self, active: Active, state: Any) -> list[POMLayer]:
-        """The layers of a group that this way takes at this step."""
+        """The layers of a group that this way takes at this step.
+
+        Parameters
+        ----------
+        active : sequence
+        state : mapping
+        """
         self._renew()
         return [
             layer
@@ -164,7 +170,14 @@ class NativeWay:
         return self._past
 
     def remember(self, layers: Sequence[POMLayer], state: Any, norm: Tensor) -> None:
-        """Take the present R of some layers into the running means."""
+        """Take the present R of some layers into the running means.
+
+        Parameters
+        ----------
+        layers : sequence
+        state : mapping
+        norm : Tensor
+        """
         assert self.table is not None
         squares = norm * norm
         new = torch.where(

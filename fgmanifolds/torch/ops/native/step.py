@@ -67,6 +67,11 @@ def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
 
     Addresses are given to C++, so that nothing but plain tensors of just the right number of
     elements may pass; looked at before every step.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    buffer : Tensor or None
     """
     weight = layer.weight
     if not (weight.is_contiguous() or _is_channels_last(weight)):
