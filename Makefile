@@ -50,6 +50,7 @@ format: .venv/dev
 
 docs: .venv/dev
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_site.py docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 bench: .venv/dev
@@ -60,4 +61,4 @@ bench: .venv/dev
 	$(BIN)/python -m fgmanifolds verify --mutate
 
 clean:
-	rm -rf .venv runs docs/_build docs/_generated docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv runs docs/_build docs/_generated docs/api docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis

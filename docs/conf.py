@@ -10,6 +10,9 @@ from fgmanifolds.verify.pictures import PICTURES, caption, picture
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+import manifold_pictures  # noqa: E402
+import reference  # noqa: E402
+
 project = "fgmanifolds"
 author = "The fgmanifolds developers"
 copyright = "2026, the fgmanifolds developers"
@@ -29,6 +32,9 @@ html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated"]
+templates_path = ["_templates"]
+autosummary_generate = True
+autosummary_context = {"excluded": reference.EXCLUDED}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -63,9 +69,10 @@ html_title = "fgmanifolds"
 
 
 def write_claims(app):
-    """Run the checks of the paper's statements and write what the pages on them include."""
+    """Draw the manifolds, run the checks of the paper's statements, write what pages include."""
     folder = Path(app.srcdir) / "_generated"
     folder.mkdir(exist_ok=True)
+    manifold_pictures.write(folder)
     found = verify()
     for kind in ("statement", "text"):
         chosen = [one for one in found if one.claim.kind == kind]

@@ -17,7 +17,26 @@ MODULES = [
     if not module.name.endswith("__main__")
 ]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SNIPPETS = {page.name: re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES}
+PAGES += sorted((ROOT / "docs/manifolds").glob("*.md"))
+#: Code, and what stands below it as its output.
+SNIPPETS = {
+    str(page.relative_to(ROOT)): re.findall(
+        r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", page.read_text(), re.S
+    )
+    for page in PAGES
+}
+NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
+
+
+def same_output(printed, shown):
+    """Whether words agree, and numbers up to a factor of three or 0.05, as machines differ."""
+    if NUMBER.sub("#", printed.strip()) != NUMBER.sub("#", shown.strip()):
+        return False
+    pairs = zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True)
+    return all(
+        abs(a - b) <= 0.05 or abs(b) / 3 <= abs(a) <= 3 * abs(b)
+        for a, b in (map(float, pair) for pair in pairs)
+    )
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -80,12 +99,21 @@ def test_documented_arguments_exist(name):
 
 
 @pytest.mark.parametrize("page", [name for name, snippets in SNIPPETS.items() if snippets])
-def test_snippets_run(page, tmp_path, monkeypatch):
-    """In order: those of one page build on each other."""
+def test_snippets_run(page, tmp_path, monkeypatch, capsys):
+    """In order: those of one page build on each other, and print what the page says."""
     monkeypatch.chdir(tmp_path)
     names = {}
-    for code in SNIPPETS[page]:
+    for code, shown in SNIPPETS[page]:
+        capsys.readouterr()
         exec(compile(code, page, "exec"), names)
+        printed = capsys.readouterr().out
+        assert not shown or same_output(printed, shown), printed
+
+
+@pytest.mark.parametrize("printed", ["loss 0.9", "los 0.3", "loss 0.3 and 1", ""])
+def test_other_output_is_seen(printed):
+    assert same_output("loss 0.31", "loss 0.3")
+    assert not same_output(printed, "loss 0.28")
 
 
 def test_every_component_is_in_the_reference():
