@@ -44,9 +44,8 @@ def problems(site: Path) -> list[str]:
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.exists():
                 found.append(f"{where} points to {address}, which is not there")
-            elif parts.fragment and target in pages:
-                if unquote(parts.fragment) not in pages[target].anchors:
-                    found.append(f"{where}: no such place on the page: {address}")
+            elif target in pages and unquote(parts.fragment) not in pages[target].anchors | {""}:
+                found.append(f"{where}: no such place on the page: {address}")
     examples = list((site / "gallery").glob("*/plot_*.html"))
     if len(examples) < 25:
         found.append(f"the gallery has {len(examples)} pages")

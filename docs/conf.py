@@ -10,6 +10,7 @@ from fgmanifolds.verify.pictures import PICTURES, caption, picture
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+import gallery  # noqa: E402
 import manifold_pictures  # noqa: E402
 import reference  # noqa: E402
 
@@ -62,8 +63,10 @@ sphinx_gallery_conf = {
     "nested_sections": True,
 }
 
+gallery.write_script(Path(__file__).parent / "_generated/static")
+
 html_theme = "furo"
-html_static_path = ["_static"]
+html_static_path = ["_static", "_generated/static"]
 html_css_files = ["pages.css"]
 html_title = "fgmanifolds"
 

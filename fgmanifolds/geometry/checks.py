@@ -64,7 +64,7 @@ class Checks(abc.ABC):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         tol : float
             Relative to the norm of the point.
         """
@@ -75,7 +75,7 @@ class Checks(abc.ABC):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         tol : float
             Relative to the norm of the point.
         """
@@ -90,7 +90,7 @@ class Checks(abc.ABC):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
 
     @abc.abstractmethod
@@ -102,7 +102,7 @@ class Checks(abc.ABC):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         tol : float
             Relative to the norm of the point.
 
@@ -122,7 +122,7 @@ class Checks(abc.ABC):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         tol : float
             Relative to the norm of the point.
 
@@ -165,7 +165,7 @@ class CheckedComponent(Checks):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
 
     def _arrays(self, **values: Any) -> list[Array]:
@@ -193,7 +193,7 @@ class CheckedComponent(Checks):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
         point, vector = self._arrays(point=point, vector=vector)
         normal = vector - self.projection(point, vector)

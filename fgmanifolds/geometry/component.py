@@ -65,7 +65,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, tangent_vector_a, tangent_vector_b : arrays of shape (..., *point_shape)
+        point, tangent_vector_a, tangent_vector_b : arrays of shape (..., point_shape)
         """
         w, u, v = self._arrays(
             point=point, tangent_vector_a=tangent_vector_a, tangent_vector_b=tangent_vector_b
@@ -77,7 +77,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, tangent_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector : arrays of shape (..., point_shape)
         """
         return np.sqrt(np.maximum(self.inner_product(point, tangent_vector, tangent_vector), 0.0))
 
@@ -86,7 +86,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
         w, u = self._arrays(point=point, vector=vector)
         return self._tangent_part(w / self._r, u)
@@ -98,7 +98,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, u, v : arrays of shape (..., *point_shape)
+        point, u, v : arrays of shape (..., point_shape)
         """
         w, u, v = self._arrays(point=point, u=u, v=v)
         return self._second_fundamental_form(w / self._r, u, v) / self._r
@@ -108,7 +108,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, tangent_vector, normal_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
         """
         w, u, n = self._arrays(
             point=point, tangent_vector=tangent_vector, normal_vector=normal_vector
@@ -120,7 +120,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, tangent_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector : arrays of shape (..., point_shape)
         """
         w, v = self._arrays(point=point, tangent_vector=tangent_vector)
         # Rounding that leaves the manifold would grow from step to step.
@@ -153,7 +153,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
 
         Returns
         -------
@@ -199,7 +199,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, tangent_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector : arrays of shape (..., point_shape)
         """
         w, v = self._arrays(point=point, tangent_vector=tangent_vector)
         return self._r * self._retraction(w / self._r, v / self._r)
@@ -217,7 +217,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
 
         Raises
         ------
@@ -237,7 +237,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         certify : bool
             Whether a geodesic that is not known to be the shortest is an error.
         """
@@ -253,7 +253,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         certify : bool
             Whether a geodesic that is not known to be the shortest is an error.
         """
@@ -265,7 +265,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         certify : bool
             Whether a geodesic that is not known to be the shortest is an error.
         """
@@ -276,7 +276,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point_a, point_b, tangent_vector_a : arrays of shape (..., *point_shape)
+        point_a, point_b, tangent_vector_a : arrays of shape (..., point_shape)
         """
         return self.projection(point_b, tangent_vector_a)
 
@@ -301,7 +301,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         rng : Generator, int or None
         n : int or tuple of int
             How many.
@@ -329,7 +329,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
         w, u = self._arrays(point=point, vector=vector)
         unit = w / self._r
@@ -342,7 +342,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         coordinates : array of shape (..., dim)
         """
         (w,) = self._arrays(point=point)
@@ -359,7 +359,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, u, v, w : arrays of shape (..., *point_shape)
+        point, u, v, w : arrays of shape (..., point_shape)
         """
         x, u, v, w = self._arrays(point=point, u=u, v=v, w=w)
         return self._riemann(x / self._r, u, v, w) / self._r**2
@@ -369,7 +369,7 @@ class Component(Copies):
 
         Parameters
         ----------
-        point, u, v : arrays of shape (..., *point_shape)
+        point, u, v : arrays of shape (..., point_shape)
         """
         self._check_tangents(point, u=u, v=v)
         w, u, v = self._arrays(point=point, u=u, v=v)

@@ -128,7 +128,7 @@ class Grassmann(Component):
 
         Parameters
         ----------
-        point, u, v : arrays of shape (..., *point_shape)
+        point, u, v : arrays of shape (..., point_shape)
         """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
@@ -137,7 +137,7 @@ class Grassmann(Component):
 
         Parameters
         ----------
-        point, tangent_vector, normal_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
         """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
@@ -152,8 +152,8 @@ class Grassmann(Component):
 
         Parameters
         ----------
-        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., *point_shape)
-        tangent_vector : array of shape (..., *point_shape)
+        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., point_shape)
+        tangent_vector : array of shape (..., point_shape)
         """
         w = point / self._r
         change = tangent_vector / self._r @ (transposed(w) @ euclidean_gradient)

@@ -92,7 +92,7 @@ class Hyperbolic(Component):
 
         Parameters
         ----------
-        point, euclidean_gradient : arrays of shape (..., *point_shape)
+        point, euclidean_gradient : arrays of shape (..., point_shape)
         """
         return self.projection(point, self._flip(euclidean_gradient))
 
@@ -107,8 +107,8 @@ class Hyperbolic(Component):
 
         Parameters
         ----------
-        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., *point_shape)
-        tangent_vector : array of shape (..., *point_shape)
+        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., point_shape)
+        tangent_vector : array of shape (..., point_shape)
         """
         return super().euclidean_to_riemannian_hessian(
             point, self._flip(euclidean_gradient), self._flip(euclidean_hessian), tangent_vector

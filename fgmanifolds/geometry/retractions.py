@@ -56,7 +56,7 @@ class Retraction(abc.ABC):
         ----------
         manifold : object
             Named in the error.
-        point, tangent : arrays of shape (..., *point_shape)
+        point, tangent : arrays of shape (..., point_shape)
         """
 
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
@@ -66,7 +66,7 @@ class Retraction(abc.ABC):
         ----------
         manifold : object
             Named in the error.
-        point, other : arrays of shape (..., *point_shape)
+        point, other : arrays of shape (..., point_shape)
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Exponential(Retraction):
         ----------
         manifold : object
             Named in the error.
-        point, tangent : arrays of shape (..., *point_shape)
+        point, tangent : arrays of shape (..., point_shape)
         """
         return manifold._settle(manifold._exp(point, tangent))
 
@@ -111,7 +111,7 @@ class Exponential(Retraction):
         ----------
         manifold : object
             Named in the error.
-        point, other : arrays of shape (..., *point_shape)
+        point, other : arrays of shape (..., point_shape)
         """
         return manifold._log(point, other)
 
@@ -133,7 +133,7 @@ class Projection(Retraction):
         ----------
         manifold : object
             Named in the error.
-        point, tangent : arrays of shape (..., *point_shape)
+        point, tangent : arrays of shape (..., point_shape)
         """
         return manifold._nearest(point + tangent)
 
@@ -144,7 +144,7 @@ class Projection(Retraction):
         ----------
         manifold : object
             Named in the error.
-        point, other : arrays of shape (..., *point_shape)
+        point, other : arrays of shape (..., point_shape)
         """
         here, there = manifold._unit_basis(point), manifold._unit_basis(other)
         matrix = np.einsum("...aij,...bij->...ab", there, here)
@@ -169,7 +169,7 @@ class Polar(Projection):
         ----------
         manifold : object
             Named in the error.
-        point, other : arrays of shape (..., *point_shape)
+        point, other : arrays of shape (..., point_shape)
         """
         product = transposed(point) @ other
         flat = product.reshape(-1, *product.shape[-2:])
@@ -195,7 +195,7 @@ class Qr(Retraction):
         ----------
         manifold : object
             Named in the error.
-        point, tangent : arrays of shape (..., *point_shape)
+        point, tangent : arrays of shape (..., point_shape)
         """
         q, r = np.linalg.qr(point + tangent)
         diagonal = np.diagonal(r, axis1=-2, axis2=-1)
@@ -208,7 +208,7 @@ class Qr(Retraction):
         ----------
         manifold : object
             Named in the error.
-        point, other : arrays of shape (..., *point_shape)
+        point, other : arrays of shape (..., point_shape)
         """
         product = transposed(point) @ other
         columns = product.shape[-1]

@@ -49,7 +49,7 @@ class CanonicalStiefel(Stiefel):
 
         Parameters
         ----------
-        point, u, v : arrays of shape (..., *point_shape)
+        point, u, v : arrays of shape (..., point_shape)
         """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
@@ -58,7 +58,7 @@ class CanonicalStiefel(Stiefel):
 
         Parameters
         ----------
-        point, tangent_vector, normal_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
         """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
@@ -67,7 +67,7 @@ class CanonicalStiefel(Stiefel):
 
         Parameters
         ----------
-        point, euclidean_gradient : arrays of shape (..., *point_shape)
+        point, euclidean_gradient : arrays of shape (..., point_shape)
         """
         w = point / self._r
         return euclidean_gradient - w @ transposed(euclidean_gradient) @ w
@@ -83,8 +83,8 @@ class CanonicalStiefel(Stiefel):
 
         Parameters
         ----------
-        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., *point_shape)
-        tangent_vector : array of shape (..., *point_shape)
+        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., point_shape)
+        tangent_vector : array of shape (..., point_shape)
         """
         w, u, g = point / self._r, tangent_vector / self._r, euclidean_gradient
         gradient = self.euclidean_to_riemannian_gradient(point, g)

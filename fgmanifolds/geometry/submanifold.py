@@ -108,7 +108,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, tangent_vector_a, tangent_vector_b : arrays of shape (..., *point_shape)
+        point, tangent_vector_a, tangent_vector_b : arrays of shape (..., point_shape)
         """
         axes = tuple(range(-len(self.point_shape), 0))
         return np.sum(np.multiply(tangent_vector_a, tangent_vector_b), axis=axes)
@@ -118,7 +118,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, tangent_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector : arrays of shape (..., point_shape)
         """
         return np.sqrt(self.inner_product(point, tangent_vector, tangent_vector))
 
@@ -127,7 +127,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
         return self._call("projection", 1, point=point, vector=vector)
 
@@ -138,7 +138,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, u, v : arrays of shape (..., *point_shape)
+        point, u, v : arrays of shape (..., point_shape)
         """
         w, u, v = self._arrays(point=point, u=u, v=v)
         rows = zip(*(x.reshape(-1, *self.point_shape) for x in (w / self._r, u, v)), strict=True)
@@ -150,7 +150,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, tangent_vector, normal_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
         """
         values = {"tangent_vector": tangent_vector, "normal_vector": normal_vector}
         return self._call("weingarten", 1, point=point, **values) / self._r
@@ -160,7 +160,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, tangent_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector : arrays of shape (..., point_shape)
         """
         return self._r * self._call("exp", 2, point=point, tangent_vector=tangent_vector)
 
@@ -169,7 +169,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, tangent_vector : arrays of shape (..., *point_shape)
+        point, tangent_vector : arrays of shape (..., point_shape)
         """
         return self._r * self._call("retraction", 2, point=point, tangent_vector=tangent_vector)
 
@@ -178,7 +178,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         certify : bool
             Whether a geodesic that is not known to be the shortest is an error.
         """
@@ -189,7 +189,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         certify : bool
             Whether a geodesic that is not known to be the shortest is an error.
         """
@@ -202,7 +202,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point_a, point_b, tangent_vector_a : arrays of shape (..., *point_shape)
+        point_a, point_b, tangent_vector_a : arrays of shape (..., point_shape)
         """
         values = {"point_b": point_b, "tangent_vector_a": tangent_vector_a}
         return self._call("transport", 2, point_a=point_a, **values)
@@ -229,7 +229,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         rng : Generator, int or None
         n : int or tuple of int
             How many.
@@ -252,7 +252,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, u, v, w : arrays of shape (..., *point_shape)
+        point, u, v, w : arrays of shape (..., point_shape)
         """
         x, u, v, w = self._arrays(point=point, u=u, v=v, w=w)
         stacks = [a.reshape(-1, *self.point_shape) for a in (x, u, v, w)]
@@ -264,7 +264,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, u, v : arrays of shape (..., *point_shape)
+        point, u, v : arrays of shape (..., point_shape)
         """
         self._check_tangents(point, u=u, v=v)
         frames = self.tangent_frames(point)
@@ -290,7 +290,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, vector : arrays of shape (..., *point_shape)
+        point, vector : arrays of shape (..., point_shape)
         """
         frames = self.tangent_frames(point)
         return np.moveaxis(np.asarray(self.inner_product(point, frames, vector)), 0, -1)
@@ -300,7 +300,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         coordinates : array of shape (..., dim)
         """
         c = np.asarray(coordinates, dtype=float)
@@ -363,7 +363,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point, direction, tangent_vector : arrays of shape (..., *point_shape)
+        point, direction, tangent_vector : arrays of shape (..., point_shape)
         """
         raise self._unknown("the parallel transport")
 
@@ -372,7 +372,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         """
         raise self._unknown("the inverse retraction")
 
@@ -381,7 +381,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *point_shape)
+        point_a, point_b : arrays of shape (..., point_shape)
         """
         raise self._unknown("whether the logarithm is the shortest one")
 
@@ -392,7 +392,7 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
 
         Parameters
         ----------
-        point : array of shape (..., *point_shape)
+        point : array of shape (..., point_shape)
         tol : float
             Relative to the norm of the point.
         """

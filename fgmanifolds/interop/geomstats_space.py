@@ -74,7 +74,7 @@ class GeomstatsSpace(Manifold):
 
         Parameters
         ----------
-        point : array of shape (..., *shape)
+        point : array of shape (..., shape)
         atol : float
         """
         point = np.asarray(point)
@@ -88,7 +88,7 @@ class GeomstatsSpace(Manifold):
 
         Parameters
         ----------
-        vector, base_point : arrays of shape (..., *shape)
+        vector, base_point : arrays of shape (..., shape)
         atol : float
         """
         normal = np.asarray(vector) - self.to_tangent(vector, base_point)
@@ -99,7 +99,7 @@ class GeomstatsSpace(Manifold):
 
         Parameters
         ----------
-        vector, base_point : arrays of shape (..., *shape)
+        vector, base_point : arrays of shape (..., shape)
         """
         split = self.project_from_product
         return self.embed_to_product(self.manifold.projection(split(base_point), split(vector)))
@@ -153,7 +153,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        tangent_vec_a, tangent_vec_b, base_point : arrays of shape (..., *shape)
+        tangent_vec_a, tangent_vec_b, base_point : arrays of shape (..., shape)
         """
         if base_point is None:
             raise ValueError("base_point=None: the metric needs the point of the vectors.")
@@ -164,7 +164,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        tangent_vec, base_point : arrays of shape (..., *shape)
+        tangent_vec, base_point : arrays of shape (..., shape)
         """
         return self._vector("exp", base_point, tangent_vec)
 
@@ -173,7 +173,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        point, base_point : arrays of shape (..., *shape)
+        point, base_point : arrays of shape (..., shape)
         """
         return self._vector("log", base_point, point)
 
@@ -182,7 +182,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *shape)
+        point_a, point_b : arrays of shape (..., shape)
         """
         return self._call("dist", point_a, point_b)
 
@@ -191,7 +191,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        point_a, point_b : arrays of shape (..., *shape)
+        point_a, point_b : arrays of shape (..., shape)
         """
         return self.dist(point_a, point_b) ** 2
 
@@ -206,7 +206,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        tangent_vec, base_point, direction, end_point : arrays of shape (..., *shape)
+        tangent_vec, base_point, direction, end_point : arrays of shape (..., shape)
         """
         if end_point is not None and direction is None:
             direction = self.log(end_point, base_point)
@@ -221,7 +221,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        tangent_vec_a, tangent_vec_b, tangent_vec_c, base_point : arrays of shape (..., *shape)
+        tangent_vec_a, tangent_vec_b, tangent_vec_c, base_point : arrays of shape (..., shape)
         """
         vectors = tangent_vec_a, tangent_vec_b, tangent_vec_c
         return self._vector("riemann_tensor", base_point, *vectors)
@@ -233,7 +233,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        tangent_vec_a, tangent_vec_b, base_point : arrays of shape (..., *shape)
+        tangent_vec_a, tangent_vec_b, base_point : arrays of shape (..., shape)
         """
         return self._call("sectional_curvature", base_point, tangent_vec_a, tangent_vec_b)
 
@@ -253,8 +253,8 @@ class GeomstatsMetric(RiemannianMetric):
 
         Parameters
         ----------
-        tangent_vec_a, tangent_vec_b, tangent_vec_c : arrays of shape (..., *shape)
-        tangent_vec_d, base_point : arrays of shape (..., *shape)
+        tangent_vec_a, tangent_vec_b, tangent_vec_c : arrays of shape (..., shape)
+        tangent_vec_d, base_point : arrays of shape (..., shape)
         """
         vectors = tangent_vec_a, tangent_vec_b, tangent_vec_c, tangent_vec_d
         return self._vector("curvature_derivative", base_point, *vectors)

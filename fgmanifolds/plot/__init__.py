@@ -4,6 +4,7 @@ Every function gives a matplotlib ``Figure`` that belongs to nobody else: show
 it in Jupyter, save it, or put it into a page.
 """
 
+from fgmanifolds.plot.explorer import explore, radius_slider, save_page
 from fgmanifolds.plot.geometry import curvature_histogram, geodesic, two_sphere
 from fgmanifolds.plot.training import (
     bound_curves,
@@ -17,7 +18,10 @@ __all__ = [
     "bound_curves",
     "curvature_histogram",
     "errors_by_method",
+    "explore",
     "geodesic",
+    "radius_slider",
+    "save_page",
     "scheme_sets",
     "training_curves",
     "two_sphere",
