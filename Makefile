@@ -31,7 +31,7 @@ help:
 	@touch $@ .venv/core
 
 train: .venv/core
-	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits
+	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits --overwrite
 
 test: .venv/dev
 	$(BIN)/python -m pytest -m 'not slow'

@@ -41,6 +41,13 @@ _BOUNDS_TEXT = (
 )
 
 
+_LAG_TEXT = (
+    "Where the error of the first epochs is high and then drops at once, batch normalisation "
+    "lags: it evaluates with running means of its statistics, and the weights still turn fast. "
+    "With statistics measured anew such errors are a few percent."
+)
+
+
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -106,7 +113,7 @@ def run_report(
     )
     sections = [
         Section("Result", table=_table(outcome, index=False)),
-        Section("Training", figure=_svg(plot.training_curves(frame))),
+        Section("Training", text=_LAG_TEXT, figure=_svg(plot.training_curves(frame))),
         Section(
             "Generalization bounds",
             text=_BOUNDS_TEXT,
@@ -147,7 +154,8 @@ def compare_report(
         Section("Test error", figure=_svg(plot.errors_by_method(chosen))),
         Section(
             "Validation over the epochs",
-            text="At the chosen learning rates: mean over the seeds, band from least to largest.",
+            text="At the chosen learning rates: mean over the seeds, band from least to largest. "
+            + _LAG_TEXT,
             figure=_svg(plot.validation_curves(histories)),
         ),
         Section(

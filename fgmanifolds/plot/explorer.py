@@ -105,7 +105,7 @@ def _layout(columns: bool) -> dict[str, Any]:
     scene = {
         "aspectmode": "data",
         **{f"{a}axis": {"visible": False} for a in "xyz"},
-        "camera": {"eye": {"x": 1.6, "y": 0.0, "z": 0.5}},
+        "camera": {"eye": {"x": 2.0, "y": 0.0, "z": 0.6}},
     }
     layout: dict[str, Any] = {
         "scene": scene,
@@ -309,6 +309,7 @@ def _shown(bars: dict[str, Any]) -> list[float]:
 def _slider(product: ScaledProductManifold, component: int, frames: Sequence[Any]) -> Any:
     how = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
     return {
+        "pad": {"t": 45},
         "currentvalue": {"prefix": f"radius of {product.components[component]}: "},
         "steps": [
             {"method": "animate", "label": frame.name, "args": [[frame.name], how]}
