@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -120,3 +121,9 @@ def test_every_component_is_in_the_reference():
     page = (ROOT / "docs/api.md").read_text()
     for module in ("geometry.component", "geometry.product", "torch.adapter", "torch.optim"):
         assert f"fgmanifolds.{module}" in page
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
+def test_notebooks_carry_no_outputs(path):
+    cells = json.loads(path.read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
