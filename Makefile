@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 
-.PHONY: help train test test-slow lint format docs bench clean
+.PHONY: help train test test-slow lint format docs bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make bench   measure speed"
+	@echo "make dist    build wheel and sdist into dist/, and try the wheel by itself"
 	@echo "make clean   remove the virtual environment and everything generated"
 
 .venv/created:
@@ -27,11 +28,11 @@ help:
 	@touch $@
 
 .venv/dev: .venv/created pyproject.toml constraints.txt
-	$(INSTALL) '.[test,lint,docs,benchmarks]'
+	$(INSTALL) '.[test,lint,docs,benchmarks,release]'
 	@touch $@ .venv/core
 
 train: .venv/core
-	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits
+	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits --overwrite
 
 test: .venv/dev
 	$(BIN)/python -m pytest -m 'not slow'
@@ -50,6 +51,7 @@ format: .venv/dev
 
 docs: .venv/dev
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_site.py docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 bench: .venv/dev
@@ -60,5 +62,13 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/solvers.py
 	$(BIN)/python -m fgmanifolds verify --mutate
 
+dist: .venv/dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist && venv/bin/python ../.ci/smoke.py
+	rm -rf dist/venv
+
 clean:
-	rm -rf .venv runs docs/_build docs/_generated docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv runs dist docs/_build docs/_generated docs/api docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis

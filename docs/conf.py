@@ -1,10 +1,18 @@
 """Sphinx configuration."""
 
+import sys
 from pathlib import Path
 
 import fgmanifolds
 from fgmanifolds.verify import claims_table, verify
 from fgmanifolds.verify.pictures import PICTURES, caption, picture
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import gallery  # noqa: E402
+import manifold_pictures  # noqa: E402
+import reference  # noqa: E402
 
 project = "fgmanifolds"
 author = "The fgmanifolds developers"
@@ -15,27 +23,60 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+    "mathml",
 ]
+html_math_renderer = "mathml"
+
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated"]
+templates_path = ["_templates"]
+autosummary_generate = True
+autosummary_context = {"excluded": reference.EXCLUDED}
 
+viewcode_follow_imported_members = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 
+sphinx_gallery_conf = {
+    "examples_dirs": str(ROOT / "examples/gallery"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "image_scrapers": ("gallery.figures",),
+    "capture_repr": (),
+    "subsection_order": "gallery.section_order",
+    "within_subsection_order": "FileNameSortKey",
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 30,
+    "plot_gallery": "True",
+    "write_computation_times": False,
+    "abort_on_example_error": True,
+    "copyfile_regex": "",
+    "nested_sections": True,
+}
+
+gallery.write_script(Path(__file__).parent / "_generated/static")
+
 html_theme = "furo"
+html_static_path = ["_static", "_generated/static"]
+html_css_files = ["pages.css"]
 html_title = "fgmanifolds"
 
 
 def write_claims(app):
-    """Run the checks of the paper's statements and write what the pages on them include."""
+    """Draw the manifolds, run the checks of the paper's statements, write what pages include."""
     folder = Path(app.srcdir) / "_generated"
     folder.mkdir(exist_ok=True)
+    manifold_pictures.write(folder)
     found = verify()
     for kind in ("statement", "text"):
         chosen = [one for one in found if one.claim.kind == kind]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fgmanifolds.interop.geomstats import as_geomstats
     from fgmanifolds.solver import FGSGDSolver, StochasticProblem
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Component": "fgmanifolds.geometry",

@@ -33,6 +33,13 @@ def check_choice(argument: str, value: object, allowed: Iterable[object]) -> Non
     """Raise ``ValueError`` unless `value` is one of `allowed`.
 
     The message names the argument, the value given and what is allowed.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    value : object
+    allowed : iterable
     """
     options = list(allowed)
     if value in options:
@@ -44,7 +51,14 @@ def check_choice(argument: str, value: object, allowed: Iterable[object]) -> Non
 
 
 def check_choices(argument: str, values: Iterable[object], allowed: Iterable[object]) -> None:
-    """Raise ``ValueError`` unless `values` is a non-empty list of distinct members of `allowed`."""
+    """Raise ``ValueError`` unless `values` is a non-empty list of distinct members of `allowed`.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    values, allowed : iterable
+    """
     options, given = list(allowed), list(values)
     if not given:
         listed = ", ".join(repr(option) for option in options)
@@ -66,6 +80,14 @@ def check_number(
     """Raise ``ValueError`` unless `value` is a finite number in ``[low, high]``.
 
     With `open_low` the lower end is excluded.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    value : object
+    low, high : float
+    open_low : bool
     """
     try:
         number = float(value)
@@ -82,12 +104,27 @@ def _range(low: float, high: float, open_low: bool) -> str:
 
 
 def check_bool(argument: str, value: object) -> None:
-    """Raise ``ValueError`` unless `value` is True or False."""
+    """Raise ``ValueError`` unless `value` is True or False.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    value : object
+    """
     if not isinstance(value, bool):
         raise ValueError(f"{argument}={value!r} must be True or False.")
 
 
 def check_integer(argument: str, value: int, *, low: int) -> None:
-    """Raise ``ValueError`` unless `value` is an integer not below `low`."""
+    """Raise ``ValueError`` unless `value` is an integer not below `low`.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    value : object
+    low : float
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
         raise ValueError(f"{argument}={value!r} must be an integer of at least {low}.")

@@ -105,3 +105,76 @@ def test_reproduce_says_what_is_wrong_in_one_line(tmp_path, arguments, message):
     assert message in found.output.splitlines()[-1]
     assert found.output.count("error: ") == 1
     assert "Traceback" not in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--lr-seeds", 0], "lr-seeds=0 must be an integer of at least 1"),
+        (["compare", "--seeds", 0], "seeds=0 must be an integer of at least 1"),
+        (["compare", "--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
+        (["train", "--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
+        (["train", "--resume"], "holds no checkpoint.pt to resume from"),
+        (["train", "--exclude", "nope"], "exclude='nope' matches no layer"),
+    ],
+)
+def test_wrong_arguments_leave_no_folder(tmp_path, arguments, message):
+    found = run(*arguments, "--epochs", 1, "--out", tmp_path / "a" / "b")
+    assert found.exit_code == 2, found.output
+    (error,) = (line for line in found.output.splitlines() if "error" in line)
+    assert message in error
+    assert not (tmp_path / "a").exists()
+
+
+def test_one_rule_for_existing_folders(tmp_path):
+    short = ("--epochs", 1, "--seeds", 1, "--lr", 0.05, "--out", tmp_path)
+    assert run("compare", *short).exit_code == 0
+    again = run("compare", *short)
+    assert again.exit_code == 2
+    assert "already holds runs; add --resume or --overwrite" in again.output
+    assert run("compare", *short, "--resume").exit_code == 0
+    other = tmp_path / "run"
+    assert run("train", "--epochs", 1, "--out", other).exit_code == 0
+    assert "already holds runs" in run("train", "--epochs", 1, "--out", other).output
+    longer = run("train", "--epochs", 2, "--out", other, "--resume")
+    assert longer.exit_code == 2
+    assert "epochs" in longer.output
+    assert "Traceback" not in longer.output
+
+
+def test_options_that_messages_name_exist(tmp_path):
+    """What an error tells the user to add is an option of that command."""
+    for command in ("train", "compare"):
+        assert {"--resume", "--overwrite"} <= set(run(command, "--help").output.split())
+
+
+@pytest.mark.parametrize("command", ["verify", "train", "compare"])
+def test_interrupted(command, monkeypatch, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    places = {
+        "verify": "fgmanifolds.verify.verify",
+        "train": "fgmanifolds.experiments.train",
+        "compare": "fgmanifolds.experiments.compare",
+    }
+    monkeypatch.setattr(places[command], stop)
+    found = run(command, *([] if command == "verify" else ["--out", tmp_path / "run"]))
+    assert found.exit_code == 130
+    assert "stopped" in found.output
+    assert ("--resume" in found.output) == (command != "verify")
+    assert not (tmp_path / "run").exists()
+
+
+def test_logs_have_lines_and_tables_fit_80_columns(tmp_path):
+    found = run("compare", "--epochs", 5, "--seeds", 2, "--lr", 0.05, "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+    lines = found.output.splitlines()
+    steps = [line for line in lines if line.split()[0:1] and "/30 " in line]
+    assert 5 <= len(steps) <= 12
+    assert all("seed" in line for line in steps[:-1])
+    table = found.output[found.output.index("method") :]
+    rows = [line for line in table.splitlines() if "report:" not in line]
+    assert max(map(len, rows)) <= 80
+    assert "FG-SGD PIO (Sp+Ob+St+Euc)" in table
+    assert "…" not in table

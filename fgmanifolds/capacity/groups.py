@@ -91,7 +91,16 @@ def gamma(layer: LayerShape, fan_out: str) -> float:
 def group_norms(
     layer: LayerShape, scheme: str, manifolds: tuple[str, ...], fan_out: str, seed: int
 ) -> tuple[Array, Array]:
-    """Frobenius norm and largest row-sum norm of each group of a layer at lambda = 1."""
+    """Frobenius norm and largest row-sum norm of each group of a layer at lambda = 1.
+
+    Parameters
+    ----------
+    layer : LayerShape
+    scheme : {"pi", "po", "pio", "layer", "kernel"}
+    manifolds : sequence of str
+    fan_out : {"glorot", "feature_map", "none"}
+    seed : int
+    """
     squares, rows = _unit_squares(
         layer.inputs, layer.outputs, layer.kernel, scheme, manifolds, seed
     )

@@ -94,7 +94,20 @@ def model_bounds(
     margin: float = 1.0,
     input_norm: float = 1.0,
 ) -> pd.DataFrame:
-    """Generalization bounds of a model; see :func:`fgmanifolds.verify.generalization_bounds`."""
+    """Generalization bounds of a model; see :func:`fgmanifolds.capacity.generalization_bounds`.
+
+    Parameters
+    ----------
+    model : nn.Module
+    n_samples : int
+        Number of training samples.
+    adapter : POMAdapter, optional
+        Without it every kernel is a group.
+    margin : float
+        Above 0.
+    input_norm : float
+        Largest Euclidean norm of an input.
+    """
     return generalization_bounds(
         layer_norms(model, adapter), n_samples, margin=margin, input_norm=input_norm
     )

@@ -244,7 +244,14 @@ def bai_yin(component: Component) -> float:
 
 
 def top_singular_value(component: Component, *, samples: int = 1000, rng: RandomState = 0) -> float:
-    """Mean top singular value of random points of a component, measured."""
+    """Mean top singular value of random points of a component, measured.
+
+    Parameters
+    ----------
+    component : Component
+    samples : int
+    rng : Generator or int
+    """
     check_integer("samples", samples, low=1)
     copies = type(component)(*component.shape, k=max(2, samples), radius=component.radii[0])
     return float(np.linalg.norm(copies.random_point(rng), ord=2, axis=(-2, -1)).mean())

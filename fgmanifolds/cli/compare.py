@@ -8,11 +8,19 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
-from fgmanifolds.cli.app import app, console, progress_bar, user_errors
+from fgmanifolds.cli.app import (
+    app,
+    check_flags,
+    console,
+    output_folder,
+    progress_bar,
+    user_errors,
+)
 from fgmanifolds.cli.options import Amp, BatchSize, Data, Device, Epochs, Model, Seed
-from fgmanifolds.validation import check_choice
+from fgmanifolds.validation import check_choice, check_integer
 
 
 @app.command()
@@ -32,13 +40,14 @@ def compare(
         int | None, typer.Option(help="Seeds to choose learning rates with; default: all.")
     ] = None,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Folder; runs in it are replaced.")] = Path(
-        "runs/compare"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of runs and report.")] = Path("runs/compare"),
     device: Device = "cpu",
     amp: Amp = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the finished runs in OUT, go on with others.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the runs in OUT.")
     ] = False,
 ) -> None:
     """Compare SGD with FG-SGD, each at its best learning rate of the same grid.
@@ -46,7 +55,11 @@ def compare(
     Each method's learning rate is chosen from the same grid on the validation
     part; the test part is touched only by the networks of the chosen rates.
     """
-    with user_errors():
+    with user_errors("stopped; --resume goes on after the last whole epoch"), output_folder(out):
+        check_flags(out, any(out.rglob("checkpoint.pt")), resume=resume, overwrite=overwrite)
+        check_integer("seeds", seeds, low=1)
+        if lr_seeds is not None:
+            check_integer("lr-seeds", lr_seeds, low=1)
         from fgmanifolds.experiments import TrainConfig
         from fgmanifolds.experiments import compare as run_comparison
         from fgmanifolds.experiments.compare import METHODS
@@ -92,34 +105,27 @@ def compare(
         console.print(f"report: {found.report}", soft_wrap=True, highlight=False)
 
 
-COLUMNS = (
-    "method",
-    "lr",
-    "test error %",
-    "p against SGD",
-    "seconds per epoch",
-    "largest residual",
-)
+#: Columns of the table on the screen, which is 80 wide in a log.
+COLUMNS = ("lr", "test error %", "p", "s/epoch", "off by")
 
 
 def _show_table(frame: pd.DataFrame, title: str) -> None:
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
+    table.add_column("method", min_width=20, overflow="fold")
     for name in COLUMNS:
-        if name == "method":
-            table.add_column(name, min_width=16)
-        else:
-            table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for method, row in frame.iterrows():
         table.add_row(str(method), *_cells(row))
     console.print(table)
+    console.print("p: paired t test against SGD; off by: largest distance from a manifold")
 
 
 def _cells(row: Any) -> list[str]:
     residual, p = row["largest residual"], row["p against SGD"]
     return [
         f"{row['lr']:g}",
-        f"{row['test error %']:.2f} +- {row['std']:.2f}",
-        "-" if pd.isna(p) else f"{p:.2g}",
-        f"{row['seconds per epoch']:.3f}",
-        "-" if pd.isna(residual) else f"{residual:.1e}",
+        f"{row['test error %']:.2f} ± {row['std']:.2f}",
+        "" if pd.isna(p) else f"{p:.2g}",
+        f"{row['seconds per epoch']:.2g}",
+        "" if pd.isna(residual) else f"{residual:.0e}",
     ]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table as Grid
+from rich.text import Text
 
 from fgmanifolds.cli.app import app, console, progress_bar, user_errors
 from fgmanifolds.cli.options import Amp, Device
@@ -65,7 +67,7 @@ def reproduce(
     What is finished in OUT is kept, and what was stopped goes on after its last whole
     epoch. Under torchrun, each process takes its share of the runs.
     """
-    with user_errors():
+    with user_errors("stopped; the same command goes on after the last whole epoch"):
         if listed or table is None:
             console.print(_rows(table) if table is not None else _tables())
             return
@@ -161,17 +163,22 @@ def _ours(line: pd.Series[float]) -> str:
 
 
 def _outcome(frame: pd.DataFrame, title: str) -> Grid:
-    grid = Grid(title=title)
-    for name in ("system", "images", "method", "paper", "ours", "seeds", "difference"):
-        grid.add_column(name, overflow="fold")
+    """Our errors beside the paper's; a line for each system and its images, 80 wide in a log."""
+    grid = Grid(title=title, box=SIMPLE, pad_edge=False)
+    grid.add_column("method", min_width=20, overflow="fold")
+    for name in ("paper", "ours", "seeds", "difference"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    before = None
     for _, line in frame.iterrows():
+        where = f"{line['system']}, {line['augmentation']}"
+        if where != before:
+            grid.add_row(Text(where, style="bold"))
+            before = where
         grid.add_row(
-            line["system"],
-            line["augmentation"],
-            line["label"],
+            f"  {line['label']}",
             f"{line['paper']:.2f}",
             _ours(line),
             str(line["seeds"]),
-            f"{line['difference']:+.2f}" if line["seeds"] else "-",
+            f"{line['difference']:+.2f}" if line["seeds"] else "",
         )
     return grid

@@ -103,12 +103,12 @@ def _run(plan: Any, out: Path, workers: int, options: dict[str, Any]) -> None:
                     helpers.append(context.Process(target=_help, args=(plan, out, options)))
                     helpers[-1].start()
                 text = f"{task.arm}, {task.stage}, trial {task.trial}, seed {task.seed}"
-                progress.update(bar, description=text, completed=done, total=total)
-                if not console.is_terminal:
-                    progress.console.print(f"{done} of {total}; {text}", soft_wrap=True)
+                if console.is_terminal:
+                    progress.update(bar, description=text, completed=done, total=total)
+                else:
+                    console.print(f"{done} of {total}; {text}", soft_wrap=True)
 
-            _work(plan, out, options, on_run=on_run, notice=progress.console.print)
-            progress.update(bar, completed=progress.tasks[bar].total or 1)
+            _work(plan, out, options, on_run=on_run, notice=console.print)
     finally:
         for helper in helpers:
             helper.join()

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fgmanifolds.cli.app import app, console, names_of, progress_bar, user_errors
+from fgmanifolds.cli.app import (
+    app,
+    check_flags,
+    console,
+    names_of,
+    output_folder,
+    progress_bar,
+    user_errors,
+)
 from fgmanifolds.cli.options import (
     Amp,
     BatchSize,
@@ -46,7 +54,8 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in OUT.")] = False,
 ) -> None:
     """Train one network; write metrics.csv, report.html and a checkpoint to OUT."""
-    with user_errors():
+    with user_errors("stopped; --resume goes on after the last whole epoch"), output_folder(out):
+        check_flags(out, (out / "checkpoint.pt").exists(), resume=resume, overwrite=overwrite)
         from fgmanifolds import experiments
 
         config = experiments.TrainConfig(

@@ -45,7 +45,7 @@ def verify(
 
     With --mutate: 0 when every fault is noticed by the entries that should.
     """
-    with user_errors():
+    with user_errors("stopped; nothing was written"):
         check_choice("format", form, FORMATS)
         check_integer("seed", seed, low=0)
         from fgmanifolds.verify import CLAIMS

@@ -47,7 +47,15 @@ class ShiftAugmentation:
     def batch(
         self, part: ImagePart, indices: NDArray[np.int64], seed: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Normalised and augmented images ``[n, C, H, W]`` and their labels."""
+        """Normalised and augmented images ``[n, C, H, W]`` and their labels.
+
+        Parameters
+        ----------
+        part : ImagePart
+        indices : array of int
+        seed : tuple of int
+            Of what is drawn.
+        """
         images, labels = part.batch(indices)
         rng, (n, channels, height, width) = np.random.default_rng(seed), images.shape
         down, across = rng.integers(0, 2 * self.shift + 1, (2, n))
@@ -99,7 +107,15 @@ class CropAugmentation:
     def batch(
         self, part: ImagePart, indices: NDArray[np.int64], seed: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Normalised and augmented images ``[n, C, side, side]`` and their labels."""
+        """Normalised and augmented images ``[n, C, side, side]`` and their labels.
+
+        Parameters
+        ----------
+        part : ImagePart
+        indices : array of int
+        seed : tuple of int
+            Of what is drawn.
+        """
         if isinstance(part, EncodedPart):
             side = part.side
 

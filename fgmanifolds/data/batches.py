@@ -25,7 +25,15 @@ class Augmentation(Protocol):
     def batch(
         self, part: ImagePart, indices: NDArray[np.int64], seed: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Normalised images and labels."""
+        """Normalised images and labels.
+
+        Parameters
+        ----------
+        part : ImagePart
+        indices : array of int
+        seed : tuple of int
+            Of what is drawn.
+        """
         ...
 
 

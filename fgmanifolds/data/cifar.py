@@ -79,7 +79,12 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Give what is allowed; ``UnpicklingError`` for everything else."""
+        """Give what is allowed; ``UnpicklingError`` for everything else.
+
+        Parameters
+        ----------
+        module, name : str
+        """
         try:
             return self.ALLOWED[module, name]
         except KeyError:

@@ -50,7 +50,16 @@ class ImageData:
 
 
 def split(labels: NDArray[np.int64], share: float, seed: int, name: str) -> list[Indices]:
-    """Indices of the larger and of the smaller part, stratified."""
+    """Indices of the larger and of the smaller part, stratified.
+
+    Parameters
+    ----------
+    labels : array of int
+    share : float
+        In (0, 1).
+    seed : int
+    name : str
+    """
     indices: Indices = np.arange(len(labels), dtype=np.int64)
     if share == 0:
         return [indices, indices[:0]]
@@ -74,7 +83,17 @@ def in_memory(
     class_names: tuple[str, ...],
     skipped: list[str] | None = None,
 ) -> ImageData:
-    """Three parts kept as bytes, normalised by the first; `normalise` as `load_images` takes it."""
+    """Three parts kept as bytes, normalised by the first; `normalise` as `load_images` takes it.
+
+    Parameters
+    ----------
+    name : str
+    parts : list of (array, array)
+        Images as bytes [N, C, H, W] and labels: training, validation, test.
+    normalise : {"all", "channel", "pixel"} or None
+    class_names : tuple of str
+    skipped : list of str, optional
+    """
     channels = parts[0][0].shape[1]
     per = normalise or ("all" if channels == 1 else "pixel")
     normalization = Normalization.of(parts[0][0], per)
@@ -92,7 +111,17 @@ def _writable(images: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def set_aside(name: str, training: Arrays, share: float | None, seed: int) -> list[Arrays]:
-    """Training part without, and with, the `share` that is set aside for validation."""
+    """Training part without, and with, the `share` that is set aside for validation.
+
+    Parameters
+    ----------
+    name : str
+    training : (array, array)
+        Images as bytes [N, C, H, W], and labels.
+    share : float
+        In (0, 1).
+    seed : int
+    """
     images, labels = training
     share = SET_ASIDE if share is None else share
     return [(images[i], labels[i]) for i in split(labels, share, seed, name)]

@@ -142,6 +142,14 @@ def decode_all(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
     """Decode images of one size to bytes ``[N, 3, H, W]``.
 
+    Parameters
+    ----------
+    readers : list of (str, callable)
+        Name of each file, and what gives its bytes.
+    labels : array of int
+    skip : bool
+        Whether to leave out what cannot be read.
+
     Returns
     -------
     images, labels, skipped

@@ -24,7 +24,18 @@ def load_official(
     normalise: str | None,
     download: bool,
 ) -> ImageData:
-    """Read official files, checksums first; see :func:`fgmanifolds.data.load_images`."""
+    """Read official files, checksums first; see :func:`fgmanifolds.data.load_images`.
+
+    Parameters
+    ----------
+    name : str
+    seed : int
+    data_dir : path, optional
+    validation : float, optional
+        Share that is set aside.
+    normalise : {"all", "channel", "pixel"} or None
+    download : bool
+    """
     files = _official_files(name, data_dir, download)
     if name.startswith("cifar"):
         training, test, class_names = read_cifar(files[0], name)

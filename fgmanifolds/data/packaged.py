@@ -40,7 +40,16 @@ PACKAGED: dict[str, Callable[[], Arrays]] = {"digits": _digits, "mnist5k": _mnis
 def load_packaged(
     name: str, seed: int, validation: float | None, normalise: str | None
 ) -> ImageData:
-    """Load and split a packaged data set; see :func:`fgmanifolds.data.load_images`."""
+    """Load and split a packaged data set; see :func:`fgmanifolds.data.load_images`.
+
+    Parameters
+    ----------
+    name : str
+    seed : int
+    validation : float, optional
+        Share that is set aside.
+    normalise : {"all", "channel", "pixel"} or None
+    """
     images, labels = PACKAGED[name]()
     rest, test = split(labels, TEST, seed, name)
     share = VALIDATION / (1 - TEST) if validation is None else validation

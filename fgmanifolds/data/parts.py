@@ -39,7 +39,14 @@ class Normalization:
 
     @classmethod
     def of(cls, images: NDArray[np.uint8], per: str) -> Normalization:
-        """Measure images ``[N, C, H, W]``; see :func:`fgmanifolds.data.load_images`."""
+        """Measure images ``[N, C, H, W]``; see :func:`fgmanifolds.data.load_images`.
+
+        Parameters
+        ----------
+        images : array of shape [N, C, H, W]
+            Bytes.
+        per : {"all", "channel", "pixel"}
+        """
         total = np.zeros(images.shape[1:], np.float64)
         squares = np.zeros_like(total)
         for start in range(0, len(images), 1000):
@@ -166,7 +173,14 @@ class EncodedPart(ImagePart):
         indices: NDArray[np.int64],
         view: Callable[[Image.Image, int], Image.Image],
     ) -> tuple[Tensor, Tensor]:
-        """Bytes ``[n, 3, side, side]`` and labels; `view` is given each image and its index."""
+        """Bytes ``[n, 3, side, side]`` and labels; `view` is given each image and its index.
+
+        Parameters
+        ----------
+        indices : array of int
+        view : callable
+            Of an image and its index, gives an image at the part's side.
+        """
 
         def one(index: int) -> NDArray[np.uint8] | None:
             image = self.image(index)
@@ -182,7 +196,13 @@ class EncodedPart(ImagePart):
         return images, self.labels[torch.from_numpy(indices)][chosen]
 
     def centre(self, image: Image.Image, index: int = 0) -> Image.Image:
-        """The centre of an image at the part's side."""
+        """The centre of an image at the part's side.
+
+        Parameters
+        ----------
+        image : PIL image
+        index : int
+        """
         factor = round(self.side * 8 / 7) / min(image.size)
         width, height = (max(self.side, round(length * factor)) for length in image.size)
         left, top = (width - self.side) / 2 / factor, (height - self.side) / 2 / factor
@@ -197,7 +217,14 @@ class EncodedPart(ImagePart):
 
 
 def decode(name: str, content: bytes) -> Image.Image:
-    """Decode an image to RGB; :class:`UnreadableImage` names it if that fails."""
+    """Decode an image to RGB; :class:`UnreadableImage` names it if that fails.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for the error.
+    content : bytes
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             return image.convert("RGB")

@@ -27,7 +27,20 @@ def load_tree(
     side: int | None,
     unreadable: str,
 ) -> ImageData:
-    """Read a folder or a zip file; see :func:`fgmanifolds.data.load_images`."""
+    """Read a folder or a zip file; see :func:`fgmanifolds.data.load_images`.
+
+    Parameters
+    ----------
+    name : str
+    path : path
+    kind : {"folder", "zip"}
+    seed : int
+    validation : float, optional
+        Share that is set aside.
+    normalise : {"all", "channel", "pixel"} or None
+    side : int, optional
+    unreadable : {"error", "skip"}
+    """
     if kind == "zip" and path.is_file():
         verify_checksum(path)
     tree = read_tree(path, zipped=kind == "zip")

@@ -41,7 +41,13 @@ def majority_vote(scores: Sequence[ArrayLike]) -> NDArray[np.int64]:
 
 
 def vote_error(scores: Sequence[ArrayLike], labels: ArrayLike) -> float:
-    """Error of :func:`majority_vote`, in percent; `labels` has shape (N,)."""
+    """Error of :func:`majority_vote`, in percent; `labels` has shape (N,).
+
+    Parameters
+    ----------
+    scores : sequence of arrays of shape (N, classes)
+    labels : array of shape (N,)
+    """
     decided, true = majority_vote(scores), np.asarray(labels)
     if true.shape != decided.shape:
         raise ValueError(f"labels have shape {true.shape}, the scores {len(decided)} rows.")

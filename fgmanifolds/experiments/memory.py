@@ -21,7 +21,14 @@ def ran_out(error: BaseException) -> bool:
 
 
 def fitting_batch(model: nn.Module, pixels: Tensor, labels: Tensor) -> int:
-    """Largest batch size below that of `pixels`, halved as often as needed, that fits; or 0."""
+    """Largest batch size below that of `pixels`, halved as often as needed, that fits; or 0.
+
+    Parameters
+    ----------
+    model : nn.Module
+    pixels : Tensor of shape [N, C, H, W]
+    labels : Tensor of shape [N]
+    """
     size = len(pixels) // 2
     while size >= 2:
         try:
@@ -40,6 +47,12 @@ def fitting_batch(model: nn.Module, pixels: Tensor, labels: Tensor) -> int:
 @contextmanager
 def guard_memory(model: nn.Module, pixels: Tensor, labels: Tensor) -> Iterator[None]:
     """Turn an error of memory into one that names a batch size that fits.
+
+    Parameters
+    ----------
+    model : nn.Module
+    pixels : Tensor of shape [N, C, H, W]
+    labels : Tensor of shape [N]
 
     Raises
     ------

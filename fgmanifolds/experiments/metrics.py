@@ -34,7 +34,16 @@ class StepRecord:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Take in one step that `optimizer` has just made."""
+        """Take in one step that `optimizer` has just made.
+
+        Parameters
+        ----------
+        scores : Tensor of shape [N, classes]
+        labels : Tensor of shape [N]
+        loss : Tensor
+        model : nn.Module
+        optimizer : Optimizer
+        """
         self._images += len(labels)
         self._steps += 1
         self._scores.append(scores)

@@ -23,6 +23,12 @@ Results = Mapping[tuple[str, int], dict[str, Any] | None]
 def outcome_table(table: Table, rows: Sequence[Row], results: Results) -> pd.DataFrame:
     """A row for each of the table.
 
+    Parameters
+    ----------
+    table : Table
+    rows : sequence of Row
+    results : mapping
+
     Returns
     -------
     DataFrame
@@ -95,7 +101,13 @@ def _what(row: Row, config: Mapping[str, Any]) -> str:
 
 
 def curves(rows: Sequence[Row], histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
-    """Training loss and error over the epochs; validation where there is some. Means of seeds."""
+    """Training loss and error over the epochs; validation where there is some. Means of seeds.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    histories : mapping of str to sequence of DataFrame
+    """
     shown = [row for row in rows if histories.get(row.key)]
     figure = Figure(figsize=(11, 4.2 + 0.14 * len(shown)), layout="constrained")
     axes = figure.subplots(1, 3)
@@ -129,7 +141,16 @@ def write_outcome(
     histories: Mapping[str, Sequence[pd.DataFrame]],
     out: Path,
 ) -> tuple[pd.DataFrame, list[Path]]:
-    """Write ``TABLE.csv``, ``TABLE.md`` and ``TABLE-curves.svg`` to a folder, each whole."""
+    """Write ``TABLE.csv``, ``TABLE.md`` and ``TABLE-curves.svg`` to a folder, each whole.
+
+    Parameters
+    ----------
+    table : Table
+    rows : sequence of Row
+    results : mapping
+    histories : mapping of str to sequence of DataFrame
+    out : path
+    """
     frame = outcome_table(table, rows, results)
     files = [out / f"{table.name}{end}" for end in (".csv", ".md", "-curves.svg")]
     write_text(files[0], frame.to_csv(index=False))

@@ -82,7 +82,12 @@ class Recipe:
             raise ValueError("report='best' needs a validation part, but validation=0.")
 
     def rate(self, epoch: int, epochs: int) -> float:
-        """What the rate is multiplied by in epoch `epoch` (from 0) of `epochs`."""
+        """What the rate is multiplied by in epoch `epoch` (from 0) of `epochs`.
+
+        Parameters
+        ----------
+        epoch, epochs : int
+        """
         passed = sum(epoch >= round(share * epochs) for share in self.milestones)
         return self.factor**passed * self.decay ** (epoch * self.epochs / epochs)
 

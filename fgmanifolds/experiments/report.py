@@ -49,6 +49,13 @@ _BOUNDS_TEXT = (
 )
 
 
+_LAG_TEXT = (
+    "Where the error of the first epochs is high and then drops at once, batch normalisation "
+    "lags: it evaluates with running means of its statistics, and the weights still turn fast. "
+    "With statistics measured anew such errors are a few percent."
+)
+
+
 def as_svg(figure: Figure) -> str:
     """A figure as SVG to be put into a page."""
     buffer = io.StringIO()
@@ -94,7 +101,15 @@ def _plain(value: object) -> str:
 def run_report(
     config: TrainConfig, history: Sequence[Mapping[str, float]], result: RunResult
 ) -> str:
-    """Page of one run: its result, plots of all metrics, and its options."""
+    """Page of one run: its result, plots of all metrics, and its options.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    history : sequence of mapping
+        A row of metrics for each epoch.
+    result : RunResult
+    """
     frame = pd.DataFrame(history)
     test = "not measured" if result.test_error is None else f"{result.test_error:.2f}%"
     residual = "–" if result.residual is None else f"{result.residual:.1e}"
@@ -109,7 +124,7 @@ def run_report(
     )
     sections = [
         Section("Result", table=as_table(outcome, index=False)),
-        Section("Training", figure=as_svg(plot.training_curves(frame))),
+        Section("Training", text=_LAG_TEXT, figure=as_svg(plot.training_curves(frame))),
         Section(
             "Generalization bounds",
             text=_BOUNDS_TEXT,
@@ -127,7 +142,17 @@ def compare_report(
     table: pd.DataFrame,
     histories: Mapping[str, Sequence[pd.DataFrame]],
 ) -> str:
-    """Page of a comparison: the table, the curves, the test errors and the grid."""
+    """Page of a comparison: the table, the curves, the test errors and the grid.
+
+    Parameters
+    ----------
+    base : TrainConfig
+    runs : DataFrame
+        A row for each run.
+    table : DataFrame
+        A row for each method.
+    histories : mapping of str to sequence of DataFrame
+    """
     chosen = runs[runs["chosen"]]
     grid = runs.pivot_table(
         index="label", columns="lr", values="validation_error", aggfunc="mean", sort=False
@@ -140,7 +165,8 @@ def compare_report(
         Section("Test error", figure=as_svg(plot.errors_by_method(chosen))),
         Section(
             "Validation over the epochs",
-            text="At the chosen learning rates: mean over the seeds, band from least to largest.",
+            text="At the chosen learning rates: mean over the seeds, band from least to largest. "
+            + _LAG_TEXT,
             figure=as_svg(plot.validation_curves(histories)),
         ),
         Section(
@@ -167,7 +193,13 @@ def compare_report(
 
 
 def verification_report(found: Sequence[Verified], seed: int) -> str:
-    """Page of what the checks of the paper's statements found."""
+    """Page of what the checks of the paper's statements found.
+
+    Parameters
+    ----------
+    found : sequence of Verified
+    seed : int
+    """
     table = claims_table(found, figures=1000).reset_index()
     notes = [one.finding.note for one in found]
     sections = [

@@ -67,6 +67,11 @@ class RunResult:
 def prepare_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make the output folder, or say why it cannot be used.
 
+    Parameters
+    ----------
+    out : path
+    resume, overwrite : bool
+
     Raises
     ------
     ValueError

@@ -96,7 +96,13 @@ class Settings:
             check_integer("epochs", self.epochs, low=1)
 
     def config(self, row: Row, seed: int) -> RunConfig:
-        """The run of a row."""
+        """The run of a row.
+
+        Parameters
+        ----------
+        row : Row
+        seed : int
+        """
         changes: dict[str, Any] = {
             "data": self.data,
             "side": self.side,
@@ -143,7 +149,13 @@ class Outcome:
 
 
 def plan_runs(rows: Sequence[Row], settings: Settings) -> list[Plan]:
-    """The runs that rows need, each once: seeds, and the members of votes."""
+    """The runs that rows need, each once: seeds, and the members of votes.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    settings : Settings
+    """
     plans: dict[Path, Plan] = {}
     for row in rows:
         members = [Row(row.system, row.augmentation, m) for m in row.method.members()] or [row]
@@ -240,6 +252,15 @@ def run_row(
 
     A checkpoint is written after each epoch, so that one epoch at most is lost. A run that
     diverges is a result, too.
+
+    Parameters
+    ----------
+    plan : Plan
+    data : callable
+        Gives the images of a configuration.
+    device : str
+    on_epoch : callable, optional
+        Told the metrics of each epoch.
     """
     folder, config = plan.folder, plan.config
     stored = _finished(folder, config)

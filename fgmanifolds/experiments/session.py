@@ -51,7 +51,17 @@ def augmentation_of(name: str) -> Augmentation | None:
 def evaluate(
     model: nn.Module, part: ImagePart, device: str, batch: int = 256, steps: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scores ``[N, classes]`` of a part of the data in evaluation mode, and its labels."""
+    """Scores ``[N, classes]`` of a part of the data in evaluation mode, and its labels.
+
+    Parameters
+    ----------
+    model : nn.Module
+    part : ImagePart
+    device : str
+    batch : int
+        Images at a time.
+    steps : int, optional
+    """
     model.eval()
     scores, labels = [], []
     starts = range(0, len(part), batch)

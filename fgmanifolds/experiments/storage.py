@@ -31,6 +31,11 @@ END, END_SIZE = b"PK\x05\x06", 22
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whatever ends the process or fills the disk.
 
+    Parameters
+    ----------
+    path : path
+    content : bytes
+
     Raises
     ------
     OSError
@@ -70,12 +75,25 @@ def clear_drafts(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    text : str
+    """
     write_whole(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as JSON, whole or not at all."""
+    """Write plain data as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    data : object
+        Plain: mappings, lists, strings, numbers.
+    """
     write_text(path, json.dumps(data, indent=2) + "\n")
 
 

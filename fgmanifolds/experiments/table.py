@@ -172,6 +172,12 @@ def _figures() -> pd.DataFrame:
 def paper_figures(row: Row | None = None, table: str | None = None) -> pd.DataFrame:
     """The paper's figures: test errors in percent as printed, all or those of a row of a table.
 
+    Parameters
+    ----------
+    row : Row, optional
+    table : str, optional
+        Name of a table.
+
     Returns
     -------
     DataFrame

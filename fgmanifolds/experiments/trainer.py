@@ -40,7 +40,14 @@ KEYS = ("config", "model", "optimizers", "adapter", "schedulers", "order", "hist
 
 @torch.no_grad()
 def evaluate(model: nn.Module, part: ImagePart, device: str) -> tuple[float, float]:
-    """Mean cross-entropy and error (in percent) of `model` on a part of the data."""
+    """Mean cross-entropy and error (in percent) of `model` on a part of the data.
+
+    Parameters
+    ----------
+    model : nn.Module
+    part : ImagePart
+    device : str
+    """
     model.eval()
     loss, wrong = 0.0, 0
     for start in range(0, len(part), 500):

@@ -27,7 +27,12 @@ RandomState = np.random.Generator | int | None
 
 
 def inner(u: Array, v: Array) -> Array:
-    """Frobenius inner product over the last two axes."""
+    """Frobenius inner product over the last two axes.
+
+    Parameters
+    ----------
+    u, v : arrays of shape (..., A, B)
+    """
     return np.einsum("...ij,...ij->...", u, v)
 
 
@@ -61,7 +66,14 @@ def tangent_generator(rng: RandomState) -> np.random.Generator:
 
 
 def unit_matrix(shape: tuple[int, int], index: int) -> Array:
-    """Matrix with a one at the flat `index` and zeros elsewhere."""
+    """Matrix with a one at the flat `index` and zeros elsewhere.
+
+    Parameters
+    ----------
+    shape : (int, int)
+    index : int
+        Row by row.
+    """
     matrix = np.zeros(shape)
     matrix.flat[index] = 1.0
     return matrix

@@ -20,6 +20,14 @@ TINY = 1e-250
 def shaped(manifold: Any, shape: tuple[int, ...], values: dict[str, Any]) -> list[Array]:
     """Arrays of one shape, with common leading axes.
 
+    Parameters
+    ----------
+    manifold : object
+        Named in the error.
+    shape : tuple of int
+    values : mapping of str to array
+        Arguments by name.
+
     Raises
     ------
     ValueError
@@ -52,11 +60,25 @@ class Checks(abc.ABC):
 
     @abc.abstractmethod
     def check_point(self, point: Any, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` unless `point` is on the manifold."""
+        """Raise ``ValueError`` unless `point` is on the manifold.
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        tol : float
+            Relative to the norm of the point.
+        """
 
     @abc.abstractmethod
     def check_tangent(self, point: Any, vector: Any, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` unless `vector` is tangent at `point`."""
+        """Raise ``ValueError`` unless `vector` is tangent at `point`.
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        tol : float
+            Relative to the norm of the point.
+        """
 
     @abc.abstractmethod
     def residual(self, point: Any) -> Any:
@@ -64,7 +86,12 @@ class Checks(abc.ABC):
 
     @abc.abstractmethod
     def tangent_residual(self, point: Any, vector: Any) -> Any:
-        """Norm of the normal part over the norm, one for each vector (0 for a zero vector)."""
+        """Norm of the normal part over the norm, one for each vector (0 for a zero vector).
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
 
     @abc.abstractmethod
     def _check_point_shape(self, argument: str, value: Any) -> None:
@@ -72,6 +99,12 @@ class Checks(abc.ABC):
 
     def is_point(self, point: Any, tol: float = 1e-8) -> Any:
         """Whether each point is on the manifold, up to `tol` relative to its norm.
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        tol : float
+            Relative to the norm of the point.
 
         Returns
         -------
@@ -86,6 +119,12 @@ class Checks(abc.ABC):
 
     def is_tangent(self, point: Any, vector: Any, tol: float = 1e-8) -> Any:
         """Whether each vector is tangent at its point, up to `tol` relative to its norm.
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        tol : float
+            Relative to the norm of the point.
 
         Returns
         -------
@@ -122,7 +161,12 @@ class CheckedComponent(Checks):
 
     @abc.abstractmethod
     def projection(self, point: Array, vector: Array) -> Array:
-        """Orthogonal projection on the tangent space."""
+        """Orthogonal projection on the tangent space.
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
 
     def _arrays(self, **values: Any) -> list[Array]:
         return shaped(self, self.point_shape, values)
@@ -145,7 +189,12 @@ class CheckedComponent(Checks):
         return _plain(relative.max(axis=-1) if self._k > 1 else relative)
 
     def tangent_residual(self, point: Array, vector: Array) -> Any:
-        """Norm of the normal part over the norm, one for each vector (0 for a zero vector)."""
+        """Norm of the normal part over the norm, one for each vector (0 for a zero vector).
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
         point, vector = self._arrays(point=point, vector=vector)
         normal = vector - self.projection(point, vector)
         size, off = _squares(vector, len(self.point_shape)), _squares(normal, len(self.point_shape))

@@ -61,37 +61,67 @@ class Component(Copies):
     # The manifold at its radius ---------------------------------------------
 
     def inner_product(self, point: Array, tangent_vector_a: Array, tangent_vector_b: Array) -> Any:
-        """Riemannian metric: that of the copies, summed (eq. 10)."""
+        """Riemannian metric: that of the copies, summed (eq. 10).
+
+        Parameters
+        ----------
+        point, tangent_vector_a, tangent_vector_b : arrays of shape (..., point_shape)
+        """
         w, u, v = self._arrays(
             point=point, tangent_vector_a=tangent_vector_a, tangent_vector_b=tangent_vector_b
         )
         return self._over_copies(self._inner(w / self._r, u, v))
 
     def norm(self, point: Array, tangent_vector: Array) -> Any:
-        """Norm of a tangent vector in the Riemannian metric."""
+        """Norm of a tangent vector in the Riemannian metric.
+
+        Parameters
+        ----------
+        point, tangent_vector : arrays of shape (..., point_shape)
+        """
         return np.sqrt(np.maximum(self.inner_product(point, tangent_vector, tangent_vector), 0.0))
 
     def projection(self, point: Array, vector: Array) -> Array:
-        """Orthogonal projection on the tangent space: ``u - w N(w^T u)`` at unit radius."""
+        """Orthogonal projection on the tangent space: ``u - w N(w^T u)`` at unit radius.
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
         w, u = self._arrays(point=point, vector=vector)
         return self._tangent_part(w / self._r, u)
 
     to_tangent_space = projection
 
     def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
-        """Second fundamental form ``II(u, v) = -w N(u^T v)`` at unit radius, a normal vector."""
+        """Second fundamental form ``II(u, v) = -w N(u^T v)`` at unit radius, a normal vector.
+
+        Parameters
+        ----------
+        point, u, v : arrays of shape (..., point_shape)
+        """
         w, u, v = self._arrays(point=point, u=u, v=v)
         return self._second_fundamental_form(w / self._r, u, v) / self._r
 
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
-        """Weingarten map, ``<weingarten(u, n), v> = <II(u, v), n>``."""
+        """Weingarten map, ``<weingarten(u, n), v> = <II(u, v), n>``.
+
+        Parameters
+        ----------
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
+        """
         w, u, n = self._arrays(
             point=point, tangent_vector=tangent_vector, normal_vector=normal_vector
         )
         return self._weingarten(w / self._r, u, n) / self._r
 
     def exp(self, point: Array, tangent_vector: Array) -> Array:
-        """Exponential map (Table VIII at unit radius)."""
+        """Exponential map (Table VIII at unit radius).
+
+        Parameters
+        ----------
+        point, tangent_vector : arrays of shape (..., point_shape)
+        """
         w, v = self._arrays(point=point, tangent_vector=tangent_vector)
         # Rounding that leaves the manifold would grow from step to step.
         return self._r * self._settle(self._exp(w / self._r, v / self._r))
@@ -120,6 +150,10 @@ class Component(Copies):
 
     def log_certified(self, point_a: Array, point_b: Array) -> tuple[Array, Any]:
         """Shortest tangent vector found from `point_a` to `point_b`, and whether it is certified.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
 
         Returns
         -------
@@ -161,7 +195,12 @@ class Component(Copies):
         return self._tangent_part(self._settle(self._exp(w, d)), moved)
 
     def retraction(self, point: Array, tangent_vector: Array) -> Array:
-        """Retraction (Table VIII at unit radius), by :attr:`retraction_method`."""
+        """Retraction (Table VIII at unit radius), by :attr:`retraction_method`.
+
+        Parameters
+        ----------
+        point, tangent_vector : arrays of shape (..., point_shape)
+        """
         w, v = self._arrays(point=point, tangent_vector=tangent_vector)
         return self._r * self._retraction(w / self._r, v / self._r)
 
@@ -175,6 +214,10 @@ class Component(Copies):
 
     def inverse_retraction(self, point_a: Array, point_b: Array) -> Array:
         """Tangent vector at `point_a` that :meth:`retraction` takes to `point_b`.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
 
         Raises
         ------
@@ -190,7 +233,14 @@ class Component(Copies):
         return self._r * self._nearest(matrix / self._r)
 
     def distances(self, point_a: Array, point_b: Array, *, certify: bool = True) -> Array:
-        """Geodesic distance of each copy, shape ``(k,)`` (a number for ``k = 1``)."""
+        """Geodesic distance of each copy, shape ``(k,)`` (a number for ``k = 1``).
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
+        """
         a, b = self._arrays(point_a=point_a, point_b=point_b)
         r = self._radii if self._k > 1 else self._radii[0]
         distance = self._distance if certify else self._uncertified_distance
@@ -200,16 +250,34 @@ class Component(Copies):
         """Riemannian distance: the root of the sum of squares over the copies.
 
         `certify` and errors are those of :meth:`log`.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
         """
         distances = self.distances(point_a, point_b, certify=certify)
         return np.linalg.norm(distances, axis=-1) if self._k > 1 else distances
 
     def geodesic_distance(self, point_a: Array, point_b: Array, *, certify: bool = True) -> Any:
-        """Sum of the geodesic distances of the copies (eq. 21); see also :meth:`dist`."""
+        """Sum of the geodesic distances of the copies (eq. 21); see also :meth:`dist`.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
+        """
         return self._over_copies(self.distances(point_a, point_b, certify=certify))
 
     def transport(self, point_a: Array, point_b: Array, tangent_vector_a: Array) -> Array:
-        """Vector transport by projection on the tangent space at `point_b`."""
+        """Vector transport by projection on the tangent space at `point_b`.
+
+        Parameters
+        ----------
+        point_a, point_b, tangent_vector_a : arrays of shape (..., point_shape)
+        """
         return self.projection(point_b, tangent_vector_a)
 
     def random_point(self, rng: RandomState = None, n: int | tuple[int, ...] = ()) -> Array:
@@ -230,6 +298,13 @@ class Component(Copies):
         """Draw tangent vectors of norm 1, uniform in direction (zero if there is none).
 
         One for each point, times `n` (leading axes).
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        rng : Generator, int or None
+        n : int or tuple of int
+            How many.
         """
         (point,) = self._arrays(point=point)
         draw = tangent_generator(rng).standard_normal((*leading(n), *point.shape))
@@ -250,7 +325,12 @@ class Component(Copies):
         return np.moveaxis(self._unit_basis(point / self._r), -3, 0)
 
     def coordinates(self, point: Array, vector: Array) -> Array:
-        """Coordinates of a tangent vector in an orthonormal basis, shape (..., dim)."""
+        """Coordinates of a tangent vector in an orthonormal basis, shape (..., dim).
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
         w, u = self._arrays(point=point, vector=vector)
         unit = w / self._r
         basis = self._unit_basis(unit)
@@ -258,7 +338,13 @@ class Component(Copies):
         return each.reshape(*w.shape[: w.ndim - len(self.point_shape)], self.dim)
 
     def vector(self, point: Array, coordinates: ArrayLike) -> Array:
-        """Tangent vector of the `coordinates` that :meth:`coordinates` gives."""
+        """Tangent vector of the `coordinates` that :meth:`coordinates` gives.
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        coordinates : array of shape (..., dim)
+        """
         (w,) = self._arrays(point=point)
         c = np.asarray(coordinates, dtype=float)
         if c.shape[-1:] != (self.dim,):
@@ -269,12 +355,22 @@ class Component(Copies):
         return np.einsum("...d,...dij->...ij", c, basis)
 
     def riemann_tensor(self, point: Array, u: Array, v: Array, w: Array) -> Array:
-        """Riemann tensor ``R(u, v) w``; at radius r it is 1/r^2 of that at radius 1."""
+        """Riemann tensor ``R(u, v) w``; at radius r it is 1/r^2 of that at radius 1.
+
+        Parameters
+        ----------
+        point, u, v, w : arrays of shape (..., point_shape)
+        """
         x, u, v, w = self._arrays(point=point, u=u, v=v, w=w)
         return self._riemann(x / self._r, u, v, w) / self._r**2
 
     def ricci_curvature(self, point: Array, u: Array, v: Array) -> Any:
-        """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``, one for each point."""
+        """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``, one for each point.
+
+        Parameters
+        ----------
+        point, u, v : arrays of shape (..., point_shape)
+        """
         self._check_tangents(point, u=u, v=v)
         w, u, v = self._arrays(point=point, u=u, v=v)
         each = self._ricci(w / self._r, u, v) / self._copies_squared()

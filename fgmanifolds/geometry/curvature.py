@@ -124,7 +124,13 @@ def riemann_tensor(manifold: Manifold, point: Any, u: Any, v: Any, w: Any) -> An
 
 
 def gauss_tensor(manifold: Manifold, point: Array, u: Array, v: Array, w: Array) -> Array:
-    """Right-hand side of the Gauss equation, from the Weingarten map."""
+    """Right-hand side of the Gauss equation, from the Weingarten map.
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    point, u, v, w : array, or a sequence of arrays on products
+    """
     vw = second_fundamental_form(manifold, point, v, w)
     uw = second_fundamental_form(manifold, point, u, w)
     # Pymanopt's Weingarten maps are tangent only up to the projection.
@@ -134,12 +140,23 @@ def gauss_tensor(manifold: Manifold, point: Array, u: Array, v: Array, w: Array)
 
 
 def curvature_form(manifold: Manifold, point: Any, u: Any, v: Any, w: Any, z: Any) -> Any:
-    """Curvature form ``<R(u, v) w, z>``, eq. (11); on a product the sum of eq. (12)."""
+    """Curvature form ``<R(u, v) w, z>``, eq. (11); on a product the sum of eq. (12).
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    point, u, v, w, z : array, or a sequence of arrays on products
+    """
     return manifold.inner_product(point, riemann_tensor(manifold, point, u, v, w), z)
 
 
 def sectional_curvature(manifold: Manifold, point: Any, u: Any, v: Any) -> Any:
     """Sectional curvature of the plane of `u` and `v`, eq. (8).
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    point, u, v : array, or a sequence of arrays on products
 
     Returns
     -------
@@ -155,7 +172,13 @@ def sectional_curvature(manifold: Manifold, point: Any, u: Any, v: Any) -> Any:
 
 
 def ricci_curvature(manifold: Manifold, point: Any, u: Any, v: Any) -> Any:
-    """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``."""
+    """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``.
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    point, u, v : array, or a sequence of arrays on products
+    """
     if isinstance(manifold, Curved):
         return manifold.ricci_curvature(point, u, v)
     basis = tangent_basis(manifold, point)
@@ -163,7 +186,13 @@ def ricci_curvature(manifold: Manifold, point: Any, u: Any, v: Any) -> Any:
 
 
 def scalar_curvature(manifold: Manifold, point: Any) -> float:
-    """Scalar curvature, the trace of the Ricci curvature."""
+    """Scalar curvature, the trace of the Ricci curvature.
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    point : array, or a sequence of arrays on products
+    """
     if isinstance(manifold, Curved):
         return manifold.scalar_curvature(point)
     return sum(ricci_curvature(manifold, point, e, e) for e in tangent_basis(manifold, point))
@@ -203,11 +232,21 @@ class Curved(abc.ABC):
 
     @abc.abstractmethod
     def inner_product(self, point: Any, tangent_vector_a: Any, tangent_vector_b: Any) -> Any:
-        """Riemannian metric."""
+        """Riemannian metric.
+
+        Parameters
+        ----------
+        point, tangent_vector_a, tangent_vector_b : array, or a sequence of arrays on products
+        """
 
     @abc.abstractmethod
     def riemann_tensor(self, point: Any, u: Any, v: Any, w: Any) -> Any:
-        """Riemann tensor ``R(u, v) w``, a tangent vector; sign as in eq. (8)."""
+        """Riemann tensor ``R(u, v) w``, a tangent vector; sign as in eq. (8).
+
+        Parameters
+        ----------
+        point, u, v, w : array, or a sequence of arrays on products
+        """
 
     @abc.abstractmethod
     def _subtract(self, v: Any, share: Array, u: Any) -> Any:
@@ -228,7 +267,12 @@ class Curved(abc.ABC):
         """
 
     def curvature_form(self, point: Any, u: Any, v: Any, w: Any, z: Any) -> Any:
-        """Curvature form ``<R(u, v) w, z>``, eq. (11); over factors it is the sum of eq. (12)."""
+        """Curvature form ``<R(u, v) w, z>``, eq. (11); over factors it is the sum of eq. (12).
+
+        Parameters
+        ----------
+        point, u, v, w, z : array, or a sequence of arrays on products
+        """
         return self.inner_product(point, self.riemann_tensor(point, u, v, w), z)
 
     def sectional_curvature(self, point: Any, u: Any, v: Any) -> Any:
@@ -236,6 +280,10 @@ class Curved(abc.ABC):
 
         Over factors it is *not* the sum of their sectional curvatures: it is
         the sum of the forms over the area of the whole plane.
+
+        Parameters
+        ----------
+        point, u, v : array, or a sequence of arrays on products
 
         Returns
         -------
@@ -260,12 +308,21 @@ class Curved(abc.ABC):
         By central differences of sixth order along the geodesic of `a`, with everything carried
         there and back by parallel transport: exact to about 1e-9 of its size. It is zero on
         symmetric spaces.
+
+        Parameters
+        ----------
+        point, a, b, c, d : array, or a sequence of arrays on products
         """
         return curvature_derivative(self, point, a, b, c, d)
 
     @abc.abstractmethod
     def ricci_curvature(self, point: Any, u: Any, v: Any) -> Any:
-        """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``, one for each point."""
+        """Ricci curvature ``Ric(u, v)``, the trace of ``z -> R(z, u) v``, one for each point.
+
+        Parameters
+        ----------
+        point, u, v : array, or a sequence of arrays on products
+        """
 
     @abc.abstractmethod
     def scalar_curvature(self, point: Any) -> Any:

@@ -167,7 +167,12 @@ class Factors(Checks, Verbs, Curved, Product):
         return _largest(self._named("residual", point))
 
     def tangent_residual(self, point: Point, vector: Point) -> Any:
-        """Norm of the normal part over the norm, one for each vector (0 for a zero vector)."""
+        """Norm of the normal part over the norm, one for each vector (0 for a zero vector).
+
+        Parameters
+        ----------
+        point, vector : sequence of arrays, one for each component
+        """
 
         def squares(component: Any, w: Array, u: Array) -> tuple[Array, Array]:
             axes = tuple(range(-len(component.point_shape), 0))
@@ -180,11 +185,25 @@ class Factors(Checks, Verbs, Curved, Product):
         return share if share.ndim else float(share)
 
     def check_point(self, point: Point, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` naming the component and its deviation unless `point` is on it."""
+        """Raise ``ValueError`` naming the component and its deviation unless `point` is on it.
+
+        Parameters
+        ----------
+        point : sequence of arrays, one for each component
+        tol : float
+            Relative to the norm of the point.
+        """
         self._named("check_point", point, tol=tol)
 
     def check_tangent(self, point: Point, vector: Point, tol: float = 1e-8) -> None:
-        """Raise ``ValueError`` naming the component unless `vector` is tangent at `point`."""
+        """Raise ``ValueError`` naming the component unless `vector` is tangent at `point`.
+
+        Parameters
+        ----------
+        point, vector : sequence of arrays, one for each component
+        tol : float
+            Relative to the norm of the point.
+        """
         self._named("check_tangent", point, vector, tol=tol)
 
     def _check_point_shape(self, argument: str, value: Any) -> None:

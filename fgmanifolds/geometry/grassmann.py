@@ -124,11 +124,21 @@ class Grassmann(Component):
     # Curvature ------------------------------------------------------------------
 
     def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
-        """Not defined: a quotient is no submanifold."""
+        """Not defined: a quotient is no submanifold.
+
+        Parameters
+        ----------
+        point, u, v : arrays of shape (..., point_shape)
+        """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
-        """Not defined: a quotient is no submanifold."""
+        """Not defined: a quotient is no submanifold.
+
+        Parameters
+        ----------
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
+        """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
     def euclidean_to_riemannian_hessian(
@@ -138,7 +148,13 @@ class Grassmann(Component):
         euclidean_hessian: Array,
         tangent_vector: Array,
     ) -> Array:
-        """Riemannian Hessian ``P_w h - u w^T g``."""
+        """Riemannian Hessian ``P_w h - u w^T g``.
+
+        Parameters
+        ----------
+        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., point_shape)
+        tangent_vector : array of shape (..., point_shape)
+        """
         w = point / self._r
         change = tangent_vector / self._r @ (transposed(w) @ euclidean_gradient)
         return self.projection(point, euclidean_hessian) - change

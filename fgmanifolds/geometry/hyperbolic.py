@@ -88,7 +88,12 @@ class Hyperbolic(Component):
         return -x * self._product(p, q)
 
     def euclidean_to_riemannian_gradient(self, point: Array, euclidean_gradient: Array) -> Array:
-        """Riemannian gradient: the projection of the gradient with its time reversed."""
+        """Riemannian gradient: the projection of the gradient with its time reversed.
+
+        Parameters
+        ----------
+        point, euclidean_gradient : arrays of shape (..., point_shape)
+        """
         return self.projection(point, self._flip(euclidean_gradient))
 
     def euclidean_to_riemannian_hessian(
@@ -98,7 +103,13 @@ class Hyperbolic(Component):
         euclidean_hessian: Array,
         tangent_vector: Array,
     ) -> Array:
-        """Riemannian Hessian, as on a submanifold, of derivatives with their time reversed."""
+        """Riemannian Hessian, as on a submanifold, of derivatives with their time reversed.
+
+        Parameters
+        ----------
+        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., point_shape)
+        tangent_vector : array of shape (..., point_shape)
+        """
         return super().euclidean_to_riemannian_hessian(
             point, self._flip(euclidean_gradient), self._flip(euclidean_hessian), tangent_vector
         )

@@ -44,7 +44,18 @@ class Center:
 def frechet_mean(
     manifold: Any, points: Any, weights: ArrayLike | None, *, tol: float, max_iterations: int
 ) -> Center:
-    """See :meth:`fgmanifolds.geometry.verbs.Verbs.mean`."""
+    """See :meth:`fgmanifolds.geometry.verbs.Verbs.mean`.
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    points : array, or a sequence of arrays on products
+    weights : array, optional
+        Not negative; equal if left out.
+    tol : float
+        Relative to the norm of the point.
+    max_iterations : int
+    """
 
     def direction(point: Any, vectors: Any, distances: Array, shares: Array) -> Any:
         return _combined(manifold, vectors, shares)
@@ -55,7 +66,18 @@ def frechet_mean(
 def frechet_median(
     manifold: Any, points: Any, weights: ArrayLike | None, *, tol: float, max_iterations: int
 ) -> Center:
-    """See :meth:`fgmanifolds.geometry.verbs.Verbs.median`."""
+    """See :meth:`fgmanifolds.geometry.verbs.Verbs.median`.
+
+    Parameters
+    ----------
+    manifold : pymanopt manifold
+    points : array, or a sequence of arrays on products
+    weights : array, optional
+        Not negative; equal if left out.
+    tol : float
+        Relative to the norm of the point.
+    max_iterations : int
+    """
     close = 1e-12 * manifold.typical_dist
 
     def direction(point: Any, vectors: Any, distances: Array, shares: Array) -> Any:
@@ -77,6 +99,12 @@ def frechet_median(
 
 def sample_weights(weights: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """Weights of samples, summing to 1 over the last axis of `shape`.
+
+    Parameters
+    ----------
+    weights : array, optional
+        Not negative; equal if left out.
+    shape : tuple of int
 
     Raises
     ------

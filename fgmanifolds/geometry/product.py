@@ -50,7 +50,14 @@ class ScaledProductManifold(Factors):
     """
 
     def rescale(self, point: Point, scales: Sequence[ArrayLike]) -> list[Array]:
-        """Carry `point` over to ``with_scales(scales)`` by homothety of each component."""
+        """Carry `point` over to ``with_scales(scales)`` by homothety of each component.
+
+        Parameters
+        ----------
+        point : sequence of arrays, one for each component
+        scales : float or sequence of float
+            Radii, above 0.
+        """
         self._check_length("point", point)
         target = self.with_scales(scales)
         return [
@@ -80,7 +87,15 @@ class ScaledProductManifold(Factors):
     def random_tangent_vector(
         self, point: Point, rng: RandomState = None, n: int | tuple[int, ...] = ()
     ) -> Any:
-        """Draw tangent vectors of norm 1, uniform in direction, `n` for each point."""
+        """Draw tangent vectors of norm 1, uniform in direction, `n` for each point.
+
+        Parameters
+        ----------
+        point : sequence of arrays, one for each component
+        rng : Generator, int or None
+        n : int or tuple of int
+            How many.
+        """
         self._check_length("point", point)
         generator = tangent_generator(rng)
         draw = [generator.standard_normal((*leading(n), *np.shape(w))) for w in point]
@@ -94,22 +109,43 @@ class ScaledProductManifold(Factors):
         return self._named("nearest_point", point)
 
     def inner_product(self, point: Point, tangent_vector_a: Point, tangent_vector_b: Point) -> Any:
-        """Riemannian metric: the sum of the components' metrics, eq. (10)."""
+        """Riemannian metric: the sum of the components' metrics, eq. (10).
+
+        Parameters
+        ----------
+        point, tangent_vector_a, tangent_vector_b : sequence of arrays, one for each component
+        """
         return sum(self._named("inner_product", point, tangent_vector_a, tangent_vector_b))
 
     def norm(self, point: Point, tangent_vector: Point) -> Any:
-        """Norm of a tangent vector, eq. (17)."""
+        """Norm of a tangent vector, eq. (17).
+
+        Parameters
+        ----------
+        point, tangent_vector : sequence of arrays, one for each component
+        """
         return np.sqrt(np.maximum(self.inner_product(point, tangent_vector, tangent_vector), 0.0))
 
     def coordinates(self, point: Point, vector: Point) -> Array:
-        """Coordinates in an orthonormal basis, those of the components side by side."""
+        """Coordinates in an orthonormal basis, those of the components side by side.
+
+        Parameters
+        ----------
+        point, vector : sequence of arrays, one for each component
+        """
         parts = self._named("coordinates", point, vector)
         lead = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
         wide = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in parts]
         return np.concatenate(wide, axis=-1)
 
     def vector(self, point: Point, coordinates: ArrayLike) -> Any:
-        """Tangent vector of the `coordinates` that :meth:`coordinates` gives."""
+        """Tangent vector of the `coordinates` that :meth:`coordinates` gives.
+
+        Parameters
+        ----------
+        point : sequence of arrays, one for each component
+        coordinates : array of shape (..., dim)
+        """
         c = np.asarray(coordinates, dtype=float)
         if c.shape[-1:] != (self.dim,):
             raise ValueError(f"coordinates has shape {c.shape}; the last axis must be {self.dim}.")
@@ -123,6 +159,12 @@ class ScaledProductManifold(Factors):
         """Riemannian distance: the root of the sum of the components' squared distances.
 
         Not eq. (21): that is :meth:`geodesic_distance`. `certify` is as for :meth:`log`.
+
+        Parameters
+        ----------
+        point_a, point_b : sequence of arrays, one for each component
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
         """
         distances = self._named("dist", point_a, point_b, **_certify(certify))
         return np.sqrt(sum(np.square(distance) for distance in distances))
@@ -131,23 +173,44 @@ class ScaledProductManifold(Factors):
         """Logarithm, component by component; an error names the component.
 
         With ``certify=False`` the shortest found where it is not known to be the shortest.
+
+        Parameters
+        ----------
+        point_a, point_b : sequence of arrays, one for each component
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
         """
         parts = self._named("log", point_a, point_b, **_certify(certify))
         return self._pack(parts, tangent=True)
 
     def log_certified(self, point_a: Point, point_b: Point) -> tuple[Any, Any]:
-        """Shortest tangent vector found, and whether it is certified in all components."""
+        """Shortest tangent vector found, and whether it is certified in all components.
+
+        Parameters
+        ----------
+        point_a, point_b : sequence of arrays, one for each component
+        """
         parts = self._named("log_certified", point_a, point_b)
         certified = np.logical_and.reduce(np.broadcast_arrays(*(flag for _, flag in parts)))
         vector = self._pack([vector for vector, _ in parts], tangent=True)
         return vector, certified if np.ndim(certified) else bool(certified)
 
     def inverse_retraction(self, point_a: Point, point_b: Point) -> Any:
-        """Tangent vector at `point_a` that :meth:`retraction` takes to `point_b`."""
+        """Tangent vector at `point_a` that :meth:`retraction` takes to `point_b`.
+
+        Parameters
+        ----------
+        point_a, point_b : sequence of arrays, one for each component
+        """
         return self._pack(self._named("inverse_retraction", point_a, point_b), tangent=True)
 
     def parallel_transport(self, point: Point, direction: Point, tangent_vector: Point) -> Any:
-        """Parallel transport along the geodesic from `point` with velocity `direction`."""
+        """Parallel transport along the geodesic from `point` with velocity `direction`.
+
+        Parameters
+        ----------
+        point, direction, tangent_vector : sequence of arrays, one for each component
+        """
         parts = self._named("parallel_transport", point, direction, tangent_vector)
         return self._pack(parts, tangent=True)
 
@@ -156,30 +219,61 @@ class ScaledProductManifold(Factors):
 
         This is the paper's quantity. It is not the distance of the product
         metric: that is :meth:`dist`.
+
+        Parameters
+        ----------
+        point_a, point_b : sequence of arrays, one for each component
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
         """
         return sum(self._named("geodesic_distance", point_a, point_b, **_certify(certify)))
 
     # Curvature -----------------------------------------------------------------
 
     def riemann_tensor(self, point: Point, u: Point, v: Point, w: Point) -> Any:
-        """Riemann tensor ``R(u, v) w``: that of each component (Lemma 1)."""
+        """Riemann tensor ``R(u, v) w``: that of each component (Lemma 1).
+
+        Parameters
+        ----------
+        point, u, v, w : sequence of arrays, one for each component
+        """
         return self._pack(self._named("riemann_tensor", point, u, v, w), tangent=True)
 
     def second_fundamental_form(self, point: Point, u: Point, v: Point) -> Any:
-        """Second fundamental form of each component, a normal vector."""
+        """Second fundamental form of each component, a normal vector.
+
+        Parameters
+        ----------
+        point, u, v : sequence of arrays, one for each component
+        """
         return self._pack(self._named("second_fundamental_form", point, u, v), tangent=True)
 
     def weingarten(self, point: Point, tangent_vector: Point, normal_vector: Point) -> Any:
-        """Weingarten map of each component."""
+        """Weingarten map of each component.
+
+        Parameters
+        ----------
+        point, tangent_vector, normal_vector : sequence of arrays, one for each component
+        """
         parts = self._named("weingarten", point, tangent_vector, normal_vector)
         return self._pack(parts, tangent=True)
 
     def curvature_derivative(self, point: Point, a: Point, b: Point, c: Point, d: Point) -> Any:
-        """Covariant derivative ``(D_a R)(b, c) d``: that of each component."""
+        """Covariant derivative ``(D_a R)(b, c) d``: that of each component.
+
+        Parameters
+        ----------
+        point, a, b, c, d : sequence of arrays, one for each component
+        """
         return self._pack(self._named("curvature_derivative", point, a, b, c, d), tangent=True)
 
     def ricci_curvature(self, point: Point, u: Point, v: Point) -> Any:
-        """Ricci curvature ``Ric(u, v)``: the sum of the components'."""
+        """Ricci curvature ``Ric(u, v)``: the sum of the components'.
+
+        Parameters
+        ----------
+        point, u, v : sequence of arrays, one for each component
+        """
         self._check_tangents(point, u=u, v=v)
         # Parts that are small beside the others may be tangent only up to rounding.
         u, v = self.projection(point, u), self.projection(point, v)

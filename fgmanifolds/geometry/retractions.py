@@ -50,10 +50,23 @@ class Retraction(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, manifold: UnitManifold, point: Array, tangent: Array) -> Array:
-        """Point of the unit manifold; `point` and `tangent` have the same leading axes."""
+        """Point of the unit manifold; `point` and `tangent` have the same leading axes.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, tangent : arrays of shape (..., point_shape)
+        """
 
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
         """Tangent vector at `point` that :meth:`apply` takes to `other`.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, other : arrays of shape (..., point_shape)
 
         Raises
         ------
@@ -81,11 +94,25 @@ class Exponential(Retraction):
     order = math.inf
 
     def apply(self, manifold: UnitManifold, point: Array, tangent: Array) -> Array:
-        """As :class:`Retraction` says."""
+        """As :class:`Retraction` says.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, tangent : arrays of shape (..., point_shape)
+        """
         return manifold._settle(manifold._exp(point, tangent))
 
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
-        """As :class:`Retraction` says."""
+        """As :class:`Retraction` says.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, other : arrays of shape (..., point_shape)
+        """
         return manifold._log(point, other)
 
 
@@ -100,11 +127,25 @@ class Projection(Retraction):
     order = 2
 
     def apply(self, manifold: UnitManifold, point: Array, tangent: Array) -> Array:
-        """As :class:`Retraction` says."""
+        """As :class:`Retraction` says.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, tangent : arrays of shape (..., point_shape)
+        """
         return manifold._nearest(point + tangent)
 
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
-        """As :class:`Retraction` says."""
+        """As :class:`Retraction` says.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, other : arrays of shape (..., point_shape)
+        """
         here, there = manifold._unit_basis(point), manifold._unit_basis(other)
         matrix = np.einsum("...aij,...bij->...ab", there, here)
         target = np.einsum("...dij,...ij->...d", there, other - point)
@@ -122,7 +163,14 @@ class Polar(Projection):
     name = "polar"
 
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
-        """``y S - w`` with symmetric S from ``M S + S M^T = 2 I``, ``M = w^T y``."""
+        """``y S - w`` with symmetric S from ``M S + S M^T = 2 I``, ``M = w^T y``.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, other : arrays of shape (..., point_shape)
+        """
         product = transposed(point) @ other
         flat = product.reshape(-1, *product.shape[-2:])
         eye = 2 * np.eye(flat.shape[-1])
@@ -141,13 +189,27 @@ class Qr(Retraction):
     order = 1
 
     def apply(self, manifold: UnitManifold, point: Array, tangent: Array) -> Array:
-        """As :class:`Retraction` says."""
+        """As :class:`Retraction` says.
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, tangent : arrays of shape (..., point_shape)
+        """
         q, r = np.linalg.qr(point + tangent)
         diagonal = np.diagonal(r, axis1=-2, axis2=-1)
         return q * np.where(diagonal < 0, -1.0, 1.0)[..., None, :]
 
     def inverse(self, manifold: UnitManifold, point: Array, other: Array) -> Array:
-        """``y R - w`` with upper triangular R, column by column (Kaneko, Fiori & Tanaka 2013)."""
+        """``y R - w`` with upper triangular R, column by column (Kaneko, Fiori & Tanaka 2013).
+
+        Parameters
+        ----------
+        manifold : object
+            Named in the error.
+        point, other : arrays of shape (..., point_shape)
+        """
         product = transposed(point) @ other
         columns = product.shape[-1]
         r = np.zeros(product.shape)
@@ -188,7 +250,13 @@ RETRACTIONS: dict[str, Retraction] = {
 
 
 def as_retraction(retraction: str | Retraction, allowed: tuple[str, ...]) -> Retraction:
-    """Give the retraction of a name among `allowed`, or the retraction itself."""
+    """Give the retraction of a name among `allowed`, or the retraction itself.
+
+    Parameters
+    ----------
+    retraction : str or Retraction
+    allowed : sequence of str
+    """
     if isinstance(retraction, Retraction):
         return retraction
     check_choice("retraction", retraction, allowed)

@@ -45,15 +45,30 @@ class CanonicalStiefel(Stiefel):
         return inner(u, v) - 0.5 * inner(transposed(w) @ u, transposed(w) @ v)
 
     def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
-        """Not defined: the metric is not that of the embedding space."""
+        """Not defined: the metric is not that of the embedding space.
+
+        Parameters
+        ----------
+        point, u, v : arrays of shape (..., point_shape)
+        """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
-        """Not defined: the metric is not that of the embedding space."""
+        """Not defined: the metric is not that of the embedding space.
+
+        Parameters
+        ----------
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
+        """
         raise NotImplementedError(f"{self} is no Riemannian submanifold of the matrices.")
 
     def euclidean_to_riemannian_gradient(self, point: Array, euclidean_gradient: Array) -> Array:
-        """Riemannian gradient ``g - w g^T w`` (Edelman, Arias & Smith 1998, eq. 2.53)."""
+        """Riemannian gradient ``g - w g^T w`` (Edelman, Arias & Smith 1998, eq. 2.53).
+
+        Parameters
+        ----------
+        point, euclidean_gradient : arrays of shape (..., point_shape)
+        """
         w = point / self._r
         return euclidean_gradient - w @ transposed(euclidean_gradient) @ w
 
@@ -64,7 +79,13 @@ class CanonicalStiefel(Stiefel):
         euclidean_hessian: Array,
         tangent_vector: Array,
     ) -> Array:
-        """Riemannian Hessian: the covariant derivative of the Riemannian gradient."""
+        """Riemannian Hessian: the covariant derivative of the Riemannian gradient.
+
+        Parameters
+        ----------
+        point, euclidean_gradient, euclidean_hessian : arrays of shape (..., point_shape)
+        tangent_vector : array of shape (..., point_shape)
+        """
         w, u, g = point / self._r, tangent_vector / self._r, euclidean_gradient
         gradient = self.euclidean_to_riemannian_gradient(point, g)
         change = self.euclidean_to_riemannian_gradient(point, euclidean_hessian)

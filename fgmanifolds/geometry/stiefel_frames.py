@@ -33,21 +33,40 @@ def stiefel_basis(point: Array) -> Array:
 
 
 def leave_span(shape: tuple[int, int], row: int, column: int) -> Array:
-    """Tangent vector that turns `column` towards the `row`-th direction outside the span."""
+    """Tangent vector that turns `column` towards the `row`-th direction outside the span.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        A and B.
+    row, column : int
+    """
     matrix = np.zeros(shape)
     matrix[shape[1] + row, column] = 1.0
     return matrix
 
 
 def turn(shape: tuple[int, int], i: int, j: int) -> Array:
-    """First columns of the generator of the rotation from direction i to direction j."""
+    """First columns of the generator of the rotation from direction i to direction j.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        A and B.
+    i, j : int
+    """
     matrix = np.zeros((shape[0], shape[0]))
     matrix[j, i], matrix[i, j] = 1.0, -1.0
     return matrix[:, : shape[1]]
 
 
 def rotation_planes(rows: int, columns: int) -> UnitPlanes:
-    """Commuting rotations, and two of the three quaternion units of a four-space."""
+    """Commuting rotations, and two of the three quaternion units of a four-space.
+
+    Parameters
+    ----------
+    rows, columns : int
+    """
     shape = (rows, columns)
     if rows == 3:
         pair = (turn(shape, 0, 1), turn(shape, 0, 2))

@@ -104,57 +104,118 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
         return stacked if stacked.ndim else stacked.item()
 
     def inner_product(self, point: Array, tangent_vector_a: Array, tangent_vector_b: Array) -> Any:
-        """Frobenius inner product, over the axes of a point."""
+        """Frobenius inner product, over the axes of a point.
+
+        Parameters
+        ----------
+        point, tangent_vector_a, tangent_vector_b : arrays of shape (..., point_shape)
+        """
         axes = tuple(range(-len(self.point_shape), 0))
         return np.sum(np.multiply(tangent_vector_a, tangent_vector_b), axis=axes)
 
     def norm(self, point: Array, tangent_vector: Array) -> Any:
-        """Norm of a tangent vector."""
+        """Norm of a tangent vector.
+
+        Parameters
+        ----------
+        point, tangent_vector : arrays of shape (..., point_shape)
+        """
         return np.sqrt(self.inner_product(point, tangent_vector, tangent_vector))
 
     def projection(self, point: Array, vector: Array) -> Array:
-        """Orthogonal projection on the tangent space."""
+        """Orthogonal projection on the tangent space.
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
         return self._call("projection", 1, point=point, vector=vector)
 
     to_tangent_space = projection
 
     def second_fundamental_form(self, point: Array, u: Array, v: Array) -> Array:
-        """Second fundamental form, from the Weingarten map."""
+        """Second fundamental form, from the Weingarten map.
+
+        Parameters
+        ----------
+        point, u, v : arrays of shape (..., point_shape)
+        """
         w, u, v = self._arrays(point=point, u=u, v=v)
         rows = zip(*(x.reshape(-1, *self.point_shape) for x in (w / self._r, u, v)), strict=True)
         forms = [second_fundamental_form(self.manifold, *row) / self._r for row in rows]
         return np.reshape(forms, w.shape)
 
     def weingarten(self, point: Array, tangent_vector: Array, normal_vector: Array) -> Array:
-        """Weingarten map."""
+        """Weingarten map.
+
+        Parameters
+        ----------
+        point, tangent_vector, normal_vector : arrays of shape (..., point_shape)
+        """
         values = {"tangent_vector": tangent_vector, "normal_vector": normal_vector}
         return self._call("weingarten", 1, point=point, **values) / self._r
 
     def exp(self, point: Array, tangent_vector: Array) -> Array:
-        """Exponential map."""
+        """Exponential map.
+
+        Parameters
+        ----------
+        point, tangent_vector : arrays of shape (..., point_shape)
+        """
         return self._r * self._call("exp", 2, point=point, tangent_vector=tangent_vector)
 
     def retraction(self, point: Array, tangent_vector: Array) -> Array:
-        """Retraction."""
+        """Retraction.
+
+        Parameters
+        ----------
+        point, tangent_vector : arrays of shape (..., point_shape)
+        """
         return self._r * self._call("retraction", 2, point=point, tangent_vector=tangent_vector)
 
     def log(self, point_a: Array, point_b: Array, *, certify: bool = True) -> Array:
-        """Logarithm, as pymanopt has it; `certify` changes nothing."""
+        """Logarithm, as pymanopt has it; `certify` changes nothing.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
+        """
         return self._r * self._call("log", 2, point_a=point_a, point_b=point_b)
 
     def dist(self, point_a: Array, point_b: Array, *, certify: bool = True) -> Any:
-        """Geodesic distance, as pymanopt has it; `certify` changes nothing."""
+        """Geodesic distance, as pymanopt has it; `certify` changes nothing.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
+        """
         return self._r * self._call("dist", 2, point_a=point_a, point_b=point_b)
 
     geodesic_distance = dist
 
     def transport(self, point_a: Array, point_b: Array, tangent_vector_a: Array) -> Array:
-        """Vector transport."""
+        """Vector transport.
+
+        Parameters
+        ----------
+        point_a, point_b, tangent_vector_a : arrays of shape (..., point_shape)
+        """
         values = {"point_b": point_b, "tangent_vector_a": tangent_vector_a}
         return self._call("transport", 2, point_a=point_a, **values)
 
     def random_point(self, rng: RandomState = None, n: int | tuple[int, ...] = ()) -> Array:
-        """Draw points as the manifold does; `rng` is a generator or a seed, `n` leading axes."""
+        """Draw points as the manifold does; `rng` is a generator or a seed, `n` leading axes.
+
+        Parameters
+        ----------
+        rng : Generator, int or None
+        n : int or tuple of int
+            How many.
+        """
         axes = leading(n)
         with _numpy_seeded(rng):
             draws = [self._r * self.manifold.random_point() for _ in range(math.prod(axes))]
@@ -164,7 +225,15 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
     def random_tangent_vector(
         self, point: Array, rng: RandomState = None, n: int | tuple[int, ...] = ()
     ) -> Array:
-        """Draw tangent vectors of norm 1 as the manifold does, `n` for each point."""
+        """Draw tangent vectors of norm 1 as the manifold does, `n` for each point.
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        rng : Generator, int or None
+        n : int or tuple of int
+            How many.
+        """
         (point,) = self._arrays(point=point)
         points = np.broadcast_to(point, (*leading(n), *point.shape)) / self._r
         with _numpy_seeded(rng):
@@ -179,14 +248,24 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
         return np.zeros_like(point)
 
     def riemann_tensor(self, point: Array, u: Array, v: Array, w: Array) -> Array:
-        """Riemann tensor by the Gauss equation, from the Weingarten map."""
+        """Riemann tensor by the Gauss equation, from the Weingarten map.
+
+        Parameters
+        ----------
+        point, u, v, w : arrays of shape (..., point_shape)
+        """
         x, u, v, w = self._arrays(point=point, u=u, v=v, w=w)
         stacks = [a.reshape(-1, *self.point_shape) for a in (x, u, v, w)]
         rows = [gauss_tensor(self, *row) for row in zip(*stacks, strict=True)]
         return np.reshape(rows, u.shape)
 
     def ricci_curvature(self, point: Array, u: Array, v: Array) -> Any:
-        """Ricci curvature, a trace over a basis, one for each point."""
+        """Ricci curvature, a trace over a basis, one for each point.
+
+        Parameters
+        ----------
+        point, u, v : arrays of shape (..., point_shape)
+        """
         self._check_tangents(point, u=u, v=v)
         frames = self.tangent_frames(point)
         total = np.sum(self.curvature_form(point, frames, u, v, frames), axis=0)
@@ -207,12 +286,23 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
         return frames.reshape(self.dim, *point.shape)
 
     def coordinates(self, point: Array, vector: Array) -> Array:
-        """Coordinates in the basis :meth:`tangent_frames`, shape (..., dim)."""
+        """Coordinates in the basis :meth:`tangent_frames`, shape (..., dim).
+
+        Parameters
+        ----------
+        point, vector : arrays of shape (..., point_shape)
+        """
         frames = self.tangent_frames(point)
         return np.moveaxis(np.asarray(self.inner_product(point, frames, vector)), 0, -1)
 
     def vector(self, point: Array, coordinates: ArrayLike) -> Array:
-        """Tangent vector of the `coordinates` that :meth:`coordinates` gives."""
+        """Tangent vector of the `coordinates` that :meth:`coordinates` gives.
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        coordinates : array of shape (..., dim)
+        """
         c = np.asarray(coordinates, dtype=float)
         if c.shape[-1:] != (self.dim,):
             raise ValueError(f"coordinates has shape {c.shape}; the last axis must be {self.dim}.")
@@ -269,21 +359,42 @@ class ScaledSubmanifold(CheckedComponent, Verbs, Curved, RiemannianSubmanifold):
         raise self._unknown("the nearest point")
 
     def parallel_transport(self, point: Array, direction: Array, tangent_vector: Array) -> Array:
-        """Not known for manifolds of pymanopt."""
+        """Not known for manifolds of pymanopt.
+
+        Parameters
+        ----------
+        point, direction, tangent_vector : arrays of shape (..., point_shape)
+        """
         raise self._unknown("the parallel transport")
 
     def inverse_retraction(self, point_a: Array, point_b: Array) -> Array:
-        """Not known for manifolds of pymanopt."""
+        """Not known for manifolds of pymanopt.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        """
         raise self._unknown("the inverse retraction")
 
     def log_certified(self, point_a: Array, point_b: Array) -> tuple[Array, Any]:
-        """Not known for manifolds of pymanopt."""
+        """Not known for manifolds of pymanopt.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., point_shape)
+        """
         raise self._unknown("whether the logarithm is the shortest one")
 
     def check_point(self, point: Array, tol: float = 1e-8) -> None:
         """Raise ``ValueError`` unless `point` has the right shape and is finite.
 
         Whether it lies on the manifold cannot be checked: pymanopt has no test for it.
+
+        Parameters
+        ----------
+        point : array of shape (..., point_shape)
+        tol : float
+            Relative to the norm of the point.
         """
         self._check_point_shape("point", point)
 

@@ -36,19 +36,44 @@ class Verbs(abc.ABC):
 
     @abc.abstractmethod
     def log(self, point_a: Any, point_b: Any, *, certify: bool = True) -> Any:
-        """Shortest tangent vector at `point_a` whose exponential is `point_b`."""
+        """Shortest tangent vector at `point_a` whose exponential is `point_b`.
+
+        Parameters
+        ----------
+        point_a, point_b : array, or a sequence of arrays on products
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
+        """
 
     @abc.abstractmethod
     def dist(self, point_a: Any, point_b: Any, *, certify: bool = True) -> Any:
-        """Riemannian distance."""
+        """Riemannian distance.
+
+        Parameters
+        ----------
+        point_a, point_b : array, or a sequence of arrays on products
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
+        """
 
     @abc.abstractmethod
     def coordinates(self, point: Any, vector: Any) -> Array:
-        """Coordinates in an orthonormal basis."""
+        """Coordinates in an orthonormal basis.
+
+        Parameters
+        ----------
+        point, vector : array, or a sequence of arrays on products
+        """
 
     @abc.abstractmethod
     def vector(self, point: Any, coordinates: ArrayLike) -> Any:
-        """Tangent vector of some coordinates."""
+        """Tangent vector of some coordinates.
+
+        Parameters
+        ----------
+        point : array, or a sequence of arrays on products
+        coordinates : array of shape (..., dim)
+        """
 
     def _scaled(self, vector: Any, factors: ArrayLike) -> Any:
         """Tangent vectors times one factor each."""
@@ -94,11 +119,24 @@ class Verbs(abc.ABC):
         """Points of the shortest geodesic from `point_a` (t = 0) to `point_b` (t = 1).
 
         `t` and the result are as for :meth:`geodesic`, errors and `certify` as for :meth:`log`.
+
+        Parameters
+        ----------
+        point_a, point_b : array, or a sequence of arrays on products
+        t : array or float
+            Times, of any shape.
+        certify : bool
+            Whether a geodesic that is not known to be the shortest is an error.
         """
         return self.geodesic(point_a, self.log(point_a, point_b, certify=certify), t)
 
     def pair_mean(self, point_a: Any, point_b: Any) -> Any:
-        """Midpoint of the shortest geodesic between two points."""
+        """Midpoint of the shortest geodesic between two points.
+
+        Parameters
+        ----------
+        point_a, point_b : array, or a sequence of arrays on products
+        """
         return self.shortest_geodesic(point_a, point_b, 0.5)
 
     # Centres of points ------------------------------------------------------------
@@ -148,11 +186,27 @@ class Verbs(abc.ABC):
 
         By the algorithm of Weiszfeld, with the correction of Vardi & Zhang (2000) where it
         meets a sample. Parameters, result and errors are those of :meth:`mean`.
+
+        Parameters
+        ----------
+        points : array, or a sequence of arrays on products
+        weights : array, optional
+            Not negative; equal if left out.
+        tol : float
+            Relative to the norm of the point.
+        max_iterations : int
         """
         return frechet_median(self, points, weights, tol=tol, max_iterations=max_iterations)
 
     def variance(self, points: Any, weights: ArrayLike | None = None, *, center: Any = None) -> Any:
         """Weighted mean of the squared distances to `center` (default: to the mean).
+
+        Parameters
+        ----------
+        points : array, or a sequence of arrays on products
+        weights : array, optional
+            Not negative; equal if left out.
+        center : array, or a sequence of arrays on products, optional
 
         Returns
         -------
@@ -193,7 +247,12 @@ class Verbs(abc.ABC):
 
     @abc.abstractmethod
     def inner_product(self, point: Any, tangent_vector_a: Any, tangent_vector_b: Any) -> Any:
-        """Riemannian metric."""
+        """Riemannian metric.
+
+        Parameters
+        ----------
+        point, tangent_vector_a, tangent_vector_b : array, or a sequence of arrays on products
+        """
 
     def _unit_matrices(self) -> Any:
         sizes = self._each(lambda m: int(np.prod(m.point_shape)))

@@ -70,7 +70,13 @@ class GeomstatsSpace(Manifold):
         return np.concatenate(flat, axis=-1)
 
     def belongs(self, point: Array, atol: float = 1e-10) -> Any:
-        """Whether each point is on the manifold, up to `atol` relative to its size."""
+        """Whether each point is on the manifold, up to `atol` relative to its size.
+
+        Parameters
+        ----------
+        point : array of shape (..., shape)
+        atol : float
+        """
         point = np.asarray(point)
         if point.shape[point.ndim - self.point_ndim :] != self.shape:
             return np.zeros(point.shape[: max(point.ndim - self.point_ndim, 0)], dtype=bool)
@@ -78,12 +84,23 @@ class GeomstatsSpace(Manifold):
         return self._size(point - nearest) <= atol * np.maximum(self._size(nearest), 1.0)
 
     def is_tangent(self, vector: Array, base_point: Array, atol: float = 1e-10) -> Any:
-        """Whether each vector is tangent at its base point."""
+        """Whether each vector is tangent at its base point.
+
+        Parameters
+        ----------
+        vector, base_point : arrays of shape (..., shape)
+        atol : float
+        """
         normal = np.asarray(vector) - self.to_tangent(vector, base_point)
         return self._size(normal) <= atol * np.maximum(self._size(np.asarray(vector)), 1.0)
 
     def to_tangent(self, vector: Array, base_point: Array) -> Array:
-        """Orthogonal projection on the tangent space."""
+        """Orthogonal projection on the tangent space.
+
+        Parameters
+        ----------
+        vector, base_point : arrays of shape (..., shape)
+        """
         split = self.project_from_product
         return self.embed_to_product(self.manifold.projection(split(base_point), split(vector)))
 
@@ -132,25 +149,50 @@ class GeomstatsMetric(RiemannianMetric):
     def inner_product(
         self, tangent_vec_a: Array, tangent_vec_b: Array, base_point: Array | None = None
     ) -> Any:
-        """Inner product of tangent vectors."""
+        """Inner product of tangent vectors.
+
+        Parameters
+        ----------
+        tangent_vec_a, tangent_vec_b, base_point : arrays of shape (..., shape)
+        """
         if base_point is None:
             raise ValueError("base_point=None: the metric needs the point of the vectors.")
         return self._call("inner_product", base_point, tangent_vec_a, tangent_vec_b)
 
     def exp(self, tangent_vec: Array, base_point: Array) -> Array:
-        """Exponential map."""
+        """Exponential map.
+
+        Parameters
+        ----------
+        tangent_vec, base_point : arrays of shape (..., shape)
+        """
         return self._vector("exp", base_point, tangent_vec)
 
     def log(self, point: Array, base_point: Array) -> Array:
-        """Logarithm."""
+        """Logarithm.
+
+        Parameters
+        ----------
+        point, base_point : arrays of shape (..., shape)
+        """
         return self._vector("log", base_point, point)
 
     def dist(self, point_a: Array, point_b: Array) -> Any:
-        """Geodesic distance."""
+        """Geodesic distance.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., shape)
+        """
         return self._call("dist", point_a, point_b)
 
     def squared_dist(self, point_a: Array, point_b: Array) -> Any:
-        """Squared geodesic distance."""
+        """Squared geodesic distance.
+
+        Parameters
+        ----------
+        point_a, point_b : arrays of shape (..., shape)
+        """
         return self.dist(point_a, point_b) ** 2
 
     def parallel_transport(
@@ -160,7 +202,12 @@ class GeomstatsMetric(RiemannianMetric):
         direction: Array | None = None,
         end_point: Array | None = None,
     ) -> Array:
-        """Parallel transport along `direction`, or along the geodesic to `end_point`."""
+        """Parallel transport along `direction`, or along the geodesic to `end_point`.
+
+        Parameters
+        ----------
+        tangent_vec, base_point, direction, end_point : arrays of shape (..., shape)
+        """
         if end_point is not None and direction is None:
             direction = self.log(end_point, base_point)
         elif end_point is not None or direction is None:
@@ -170,14 +217,24 @@ class GeomstatsMetric(RiemannianMetric):
     def curvature(
         self, tangent_vec_a: Array, tangent_vec_b: Array, tangent_vec_c: Array, base_point: Array
     ) -> Array:
-        """Riemann tensor ``R(a, b) c``."""
+        """Riemann tensor ``R(a, b) c``.
+
+        Parameters
+        ----------
+        tangent_vec_a, tangent_vec_b, tangent_vec_c, base_point : arrays of shape (..., shape)
+        """
         vectors = tangent_vec_a, tangent_vec_b, tangent_vec_c
         return self._vector("riemann_tensor", base_point, *vectors)
 
     def sectional_curvature(
         self, tangent_vec_a: Array, tangent_vec_b: Array, base_point: Array
     ) -> Any:
-        """Sectional curvature; nan with a warning where the vectors span no plane."""
+        """Sectional curvature; nan with a warning where the vectors span no plane.
+
+        Parameters
+        ----------
+        tangent_vec_a, tangent_vec_b, base_point : arrays of shape (..., shape)
+        """
         return self._call("sectional_curvature", base_point, tangent_vec_a, tangent_vec_b)
 
     def scalar_curvature(self, base_point: Array) -> Any:
@@ -192,7 +249,13 @@ class GeomstatsMetric(RiemannianMetric):
         tangent_vec_d: Array,
         base_point: Array,
     ) -> Array:
-        """Covariant derivative ``(D_a R)(b, c) d`` of the curvature."""
+        """Covariant derivative ``(D_a R)(b, c) d`` of the curvature.
+
+        Parameters
+        ----------
+        tangent_vec_a, tangent_vec_b, tangent_vec_c : arrays of shape (..., shape)
+        tangent_vec_d, base_point : arrays of shape (..., shape)
+        """
         vectors = tangent_vec_a, tangent_vec_b, tangent_vec_c, tangent_vec_d
         return self._vector("curvature_derivative", base_point, *vectors)
 

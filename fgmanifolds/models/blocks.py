@@ -31,6 +31,16 @@ def conv(
 
     With a `split_seed`, the inputs of each output are drawn at random rather than
     cut into groups; see :class:`SplitConv2d`.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    kernel : int
+        Side.
+    stride, groups : int
+    split_seed : int, optional
+        Of random groups.
     """
     if split_seed is not None and 1 < groups < inputs:
         return SplitConv2d(inputs, outputs, kernel, stride, groups, split_seed)

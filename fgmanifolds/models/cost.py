@@ -92,10 +92,12 @@ def describe(name: str, side: int, num_classes: int = 1000, **options: Any) -> t
     Parameters
     ----------
     name : str
-        As :func:`build_model` takes it, and `options` as well.
+        As :func:`build_model` takes it.
     side : int
         Height and width of the image.
     num_classes : int
+    **options
+        As :func:`build_model` takes them.
     """
     with torch.device("meta"):
         model = build_model(name, num_classes, **options)

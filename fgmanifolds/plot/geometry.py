@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from fgmanifolds.geometry import Component, ScaledProductManifold, Sphere
 from fgmanifolds.geometry.arrays import Array, RandomState
-from fgmanifolds.validation import check_integer
+from fgmanifolds.validation import check_integer, check_number
 
-__all__ = ["curvature_histogram", "geodesic"]
+__all__ = ["curvature_histogram", "geodesic", "two_sphere"]
 
 Manifold = Component | ScaledProductManifold
 
@@ -139,19 +139,50 @@ def _scaled(vector: Any, t: float) -> Any:
     return t * vector if isinstance(vector, np.ndarray) else [t * part for part in vector]
 
 
+def two_sphere(figure: Figure, *, radius: float = 1.0, octant: bool = False) -> Axes:
+    """Add three-dimensional axes with a sphere, to draw points and curves of ``Sphere(3, 1)`` on.
+
+    Parameters
+    ----------
+    figure : Figure
+    radius : float
+        Above 0.
+    octant : bool
+        Whether to draw only where all three coordinates are positive.
+
+    Returns
+    -------
+    Axes
+        With ``plot(x, y, z)`` and ``scatter(x, y, z)``; what is drawn later lies above.
+
+    Raises
+    ------
+    ValueError
+        If the radius is not above 0.
+    """
+    check_number("radius", radius, low=0, open_low=True)
+    ax: Any = figure.add_subplot(projection="3d", computed_zorder=False)
+    around, down = (np.pi / 2, np.pi / 2) if octant else (2 * np.pi, np.pi)
+    theta, phi = np.meshgrid(np.linspace(0, around, 37), np.linspace(0, down, 19))
+    shell = np.cos(theta) * np.sin(phi), np.sin(theta) * np.sin(phi), np.cos(phi)
+    x, y, z = (radius * coordinate for coordinate in shell)
+    ax.plot_surface(x, y, z, color="aliceblue", shade=False, alpha=0.7, linewidth=0)
+    ax.plot_wireframe(x, y, z, color="grey", linewidth=0.3, alpha=0.4)
+    limits = (0, radius) if octant else (-radius, radius)
+    ax.set(xlim=limits, ylim=limits, zlim=limits)
+    ax.set_box_aspect((1, 1, 1), zoom=0.85 if octant else 1.3)
+    ax.set_axis_off()
+    return ax
+
+
 def _on_two_sphere(manifold: Any, point: Array, vector: Array, frames: int) -> Figure:
     figure = Figure(figsize=(5, 5), layout="constrained")
-    ax = figure.add_subplot(projection="3d")
-    theta, phi = np.meshgrid(np.linspace(0, 2 * np.pi, 37), np.linspace(0, np.pi, 19))
-    r = manifold.radius
-    sphere = np.cos(theta) * np.sin(phi), np.sin(theta) * np.sin(phi), np.cos(phi)
-    ax.plot_wireframe(*(r * x for x in sphere), color="grey", linewidth=0.3, alpha=0.5)
+    ax: Any = two_sphere(figure, radius=manifold.radius)
     path = np.stack([manifold.exp(point, t * vector)[:, 0] for t in np.linspace(0, 1, 200)])
     ax.plot(*path.T, color="tab:blue", linewidth=2)
     marks = np.stack([manifold.exp(point, t * vector)[:, 0] for t in np.linspace(0, 1, frames)])
     ax.scatter(*marks.T, color="tab:blue", s=18)
     ax.scatter(*path[:1].T, color="tab:red", s=40, label="start")
-    ax.set_box_aspect((1, 1, 1))
     length = float(manifold.norm(point, vector))
     ax.set_title(f"{manifold}, length {length:.3g}", fontsize="medium")
     ax.legend(frameon=False)

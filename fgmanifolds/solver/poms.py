@@ -91,7 +91,13 @@ class Poms:
         return min(low for low, _ in ranges), max(high for _, high in ranges)
 
     def norms(self, point: Any, gradient: Any) -> Array:
-        """Norm of each POM's gradient, eq. (17)."""
+        """Norm of each POM's gradient, eq. (17).
+
+        Parameters
+        ----------
+        point : point of the manifold
+        gradient : tangent vector
+        """
         points, gradients = self._split(point), self._split(gradient)
         squares = [
             float(part.inner_product(w, u, u))
@@ -100,7 +106,12 @@ class Poms:
         return np.sqrt([sum(squares[i] for i in group) for group in self.groups])
 
     def distances(self, point: Any, reference: Any) -> Array:
-        """Distance of each POM to a reference, eq. (21); where it is not known, its upper bound."""
+        """Distance of each POM to a reference, eq. (21); where it is not known, its upper bound.
+
+        Parameters
+        ----------
+        point, reference : point of the manifold
+        """
         each = [
             _distance(part, w, y)
             for part, w, y in zip(
@@ -110,7 +121,12 @@ class Poms:
         return np.array([sum(each[i] for i in group) for group in self.groups])
 
     def geometry(self, point: Any, reference: Any) -> PointGeometry:
-        """What step rules ask of the POMs at a point."""
+        """What step rules ask of the POMs at a point.
+
+        Parameters
+        ----------
+        point, reference : point of the manifold
+        """
         return PointGeometry(self, point, reference)
 
     def _group_norms(self, point: Any, *, curved: bool) -> Array:
@@ -121,7 +137,14 @@ class Poms:
         return np.sqrt([sum(squares[i] for i in group) for group in self.groups])
 
     def scaled(self, vector: Any, factors: Array) -> Any:
-        """Multiply each POM's part of a tangent vector by a factor of its own."""
+        """Multiply each POM's part of a tangent vector by a factor of its own.
+
+        Parameters
+        ----------
+        vector : tangent vector
+        factors : array
+            One for each POM.
+        """
         if not isinstance(self.manifold, Product):
             return float(factors[0]) * vector
         out = 1.0 * vector

@@ -14,7 +14,14 @@ __all__ = ["check_start", "initial_point"]
 
 
 def initial_point(problem: Problem, given: Any, seed: RandomState) -> Any:
-    """Give the point that was given, once it is seen to be one, or a random one."""
+    """Give the point that was given, once it is seen to be one, or a random one.
+
+    Parameters
+    ----------
+    problem : Problem
+    given : point or None
+    seed : Generator or int
+    """
     manifold = problem.manifold
     if given is None:
         try:
@@ -30,7 +37,13 @@ def initial_point(problem: Problem, given: Any, seed: RandomState) -> Any:
 
 
 def check_start(problem: Problem, point: Any) -> None:
-    """Raise ``ValueError`` unless cost and gradient at the start are usable."""
+    """Raise ``ValueError`` unless cost and gradient at the start are usable.
+
+    Parameters
+    ----------
+    problem : Problem
+    point : point of the manifold
+    """
     cost = problem.cost(point)
     if np.ndim(cost) != 0 or isinstance(cost, list | tuple):
         raise ValueError(f"the cost has shape {np.shape(cost)}; it must be a single number.")

@@ -70,7 +70,13 @@ class State:
         return iter((None,))
 
     def gradient_of_all(self, manifold: Manifold, point: Any) -> Any:
-        """Riemannian gradient over all data, on a manifold whose radii may have changed."""
+        """Riemannian gradient over all data, on a manifold whose radii may have changed.
+
+        Parameters
+        ----------
+        manifold : pymanopt manifold
+        point : point of the manifold
+        """
         if manifold is self.problem.manifold:
             return self.problem.riemannian_gradient(point)
         return manifold.euclidean_to_riemannian_gradient(

@@ -37,7 +37,15 @@ def gradient_scale(momentum: float, dampening: float) -> float:
 
 
 def running_mean_square(past: Any, norm: Any) -> Any:
-    """Running mean of R^2 (0.9 of the past, 0.1 of the present); of the first step, R^2 itself."""
+    """Running mean of R^2 (0.9 of the past, 0.1 of the present); of the first step, R^2 itself.
+
+    Parameters
+    ----------
+    past : array, Tensor or None
+        None at the first step.
+    norm : array or Tensor
+        R of each POM.
+    """
     if past is None:
         return norm * norm
     return NORM_MOMENTUM * past + (1 - NORM_MOMENTUM) * (norm * norm)
@@ -76,6 +84,15 @@ def chosen_denominator(
 
 
 def larger_where_curved(g: Any, norm: Any, geometry: PomGeometry) -> Any:
-    """max{g, R}; g alone on flat POMs, which take the optimizer's own steps."""
+    """max{g, R}; g alone on flat POMs, which take the optimizer's own steps.
+
+    Parameters
+    ----------
+    g : array or Tensor
+        One for each POM.
+    norm : array or Tensor
+        R of each POM.
+    geometry : PomGeometry
+    """
     curved = (geometry.c_hat + geometry.kappa) > 0
     return g + (norm * curved - g).clip(min=0)

@@ -88,7 +88,14 @@ def _refused(schedule: Schedule, check: bool) -> Schedule:
 
 
 def constant(a: float, *, check: bool = True) -> Schedule:
-    """Constant rate ``r(t) = a``. It breaks eq. (4): refused unless ``check=False``."""
+    """Constant rate ``r(t) = a``. It breaks eq. (4): refused unless ``check=False``.
+
+    Parameters
+    ----------
+    a : float
+        Above 0.
+    check : bool
+    """
     check_number("a", a, low=0.0, open_low=True)
     reason = "the sum of r(t)^2 is infinite, so that the noise never dies out"
     return _refused(Schedule(lambda t: a, f"constant({a:g})", reason), check)
@@ -117,7 +124,16 @@ def step_decay(a: float, factor: float, every: int, *, check: bool = True) -> Sc
 
 
 def cosine(a: float, steps: int, *, check: bool = True) -> Schedule:
-    """Half a cosine from `a` to 0 over `steps`. Refused unless ``check=False``."""
+    """Half a cosine from `a` to 0 over `steps`. Refused unless ``check=False``.
+
+    Parameters
+    ----------
+    a : float
+        Above 0.
+    steps : int
+        At least 1.
+    check : bool
+    """
     check_number("a", a, low=0.0, open_low=True)
     check_integer("steps", steps, low=1)
 

@@ -35,7 +35,13 @@ class Case:
             raise Skipped("dimension 0")
 
     def each(self, function: Callable[..., Any], *values: Any) -> Any:
-        """Apply a function to the parts of each component, and put the results together."""
+        """Apply a function to the parts of each component, and put the results together.
+
+        Parameters
+        ----------
+        function : callable
+        *values : points or vectors
+        """
         return self.manifold._pack(self.manifold._each(function, *values), tangent=True)
 
     def matrix(self) -> Any:
@@ -43,7 +49,13 @@ class Case:
         return self.each(lambda m, w: m._r * self.rng.standard_normal(np.shape(w)), self.point)
 
     def tangent(self, point: Any = None, length: float | None = None) -> Any:
-        """Random tangent vector, of a random length in each copy, at most `length` radii."""
+        """Random tangent vector, of a random length in each copy, at most `length` radii.
+
+        Parameters
+        ----------
+        point : point of the manifold
+        length : float, optional
+        """
         length = self.length if length is None else length
 
         def draw(component: Any, w: Array) -> Array:
@@ -76,11 +88,21 @@ class Case:
         return np.concatenate(wide, axis=-1)
 
     def gap(self, a: Any, b: Any) -> float:
-        """Largest difference of two points or vectors, over the radii."""
+        """Largest difference of two points or vectors, over the radii.
+
+        Parameters
+        ----------
+        a, b : point, vector or array
+        """
         return float(np.max(np.abs(self.flat(a) - self.flat(b)), initial=0.0))
 
     def far(self, a: Any, b: Any) -> float:
-        """Distance of two points, over the largest radius; for points known up to a group."""
+        """Distance of two points, over the largest radius; for points known up to a group.
+
+        Parameters
+        ----------
+        a, b : point, vector or array
+        """
         return float(self.manifold.dist(a, b)) / self.scale
 
     @property
@@ -95,7 +117,12 @@ class Case:
         return 20 * float(np.finfo(float).eps) * largest**2
 
     def unlike(self, a: Any, b: Any) -> float:
-        """Relative difference of numbers or arrays, to the largest of them."""
+        """Relative difference of numbers or arrays, to the largest of them.
+
+        Parameters
+        ----------
+        a, b : point, vector or array
+        """
         a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
         if a.shape != b.shape:
             return float("inf")

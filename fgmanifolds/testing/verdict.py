@@ -62,7 +62,12 @@ def worst(*deviations: float) -> float:
 
 
 def above(error: float, noise: float) -> float:
-    """What of an error is above the rounding that is expected; nan stays."""
+    """What of an error is above the rounding that is expected; nan stays.
+
+    Parameters
+    ----------
+    error, noise : float
+    """
     return error if math.isnan(error) else max(error - noise, 0.0)
 
 
@@ -71,6 +76,12 @@ def measured_order(error: Callable[[float], float], steps: Sequence[float]) -> f
 
     The median over successive steps, of those with errors above rounding; inf where there are
     fewer than two of them.
+
+    Parameters
+    ----------
+    error : callable
+        Error at t.
+    steps : sequence of float
     """
     errors = [float(error(step)) for step in steps]
     if any(math.isnan(e) for e in errors):

@@ -303,16 +303,42 @@ class POMAdapter:
         """POM number `pom` of a layer, at its present radii.
 
         Components of equal shape and manifold stand as the copies of one component.
+
+        Parameters
+        ----------
+        layer : str
+            Name of the layer in the model.
+        pom : int
+            Number of the POM, from 0.
         """
         return poms.pom_manifold(self.layer(layer), pom)
 
     def point(self, layer: str, pom: int) -> list[Array]:
-        """The present weight on POM number `pom` of a layer, as float64 arrays."""
+        """The present weight on POM number `pom` of a layer, as float64 arrays.
+
+        Parameters
+        ----------
+        layer : str
+            Name of the layer in the model.
+        pom : int
+            Number of the POM, from 0.
+        """
         found = self.layer(layer)
         return poms.pom_entries(found, pom, found.weight.detach())
 
     def load_point_(self, layer: str, pom: int, point: Sequence[Array], tol: float = 1e-6) -> None:
         """Store a point of POM number `pom` in the layer's weight.
+
+        Parameters
+        ----------
+        layer : str
+            Name of the layer in the model.
+        pom : int
+            Number of the POM, from 0.
+        point : sequence of arrays
+            One for each component.
+        tol : float
+            Largest relative distance of the point from the manifold.
 
         Raises
         ------

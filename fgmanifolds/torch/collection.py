@@ -31,6 +31,13 @@ def build_layer(
 
     Each layer has a random stream of its own, so that its sets do not depend on which other
     layers there are.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    options : LayerOptions
+    seed : int
+    map_size : int, optional
     """
     module, parameter = candidate.module, candidate.parameter
     weight = getattr(module, parameter)
@@ -103,6 +110,11 @@ class Collection:
 
     def initialize_(self, generator: torch.Generator, *, from_weights: bool) -> list[POMLayer]:
         """Put the weights on their manifolds.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+        from_weights : bool
 
         Returns
         -------

@@ -42,7 +42,13 @@ class ComponentBatch:
         raise NotImplementedError
 
     def write_(self, weight: Tensor, components: Tensor) -> None:
-        """Store ``[n, A, B]`` components in `weight`, in its type."""
+        """Store ``[n, A, B]`` components in `weight`, in its type.
+
+        Parameters
+        ----------
+        weight : Tensor
+        components : Tensor of shape [n, A, B]
+        """
         raise NotImplementedError
 
     def select(self, rows: Tensor) -> ComponentBatch:
@@ -68,7 +74,13 @@ class Kernels(ComponentBatch):
         return kernels if self.kernel == self.shape else kernels.mT
 
     def write_(self, weight: Tensor, components: Tensor) -> None:
-        """As :meth:`ComponentBatch.write_`."""
+        """As :meth:`ComponentBatch.write_`.
+
+        Parameters
+        ----------
+        weight : Tensor
+        components : Tensor of shape [n, A, B]
+        """
         kernels = components if self.kernel == self.shape else components.mT
         weight.copy_(kernels.reshape(weight.shape))
 
@@ -79,7 +91,13 @@ class Kernels(ComponentBatch):
         return SomeKernels(self.shape, self.members[rows], self.kernel, rows)
 
     def planes_as_rows(self, planes: Tensor, weight: Tensor) -> Tensor:
-        """View planes ``[A, B, n]`` in the shape of rows of the weight's first axis."""
+        """View planes ``[A, B, n]`` in the shape of rows of the weight's first axis.
+
+        Parameters
+        ----------
+        planes : Tensor of shape [A, B, n]
+        weight : Tensor
+        """
         grid = planes.unflatten(2, (-1, weight.shape[1]))
         order = (2, 3, 0, 1) if self.kernel == self.shape else (2, 3, 1, 0)
         return grid.permute(order).reshape(-1, *weight.shape[1:])
@@ -157,7 +175,13 @@ class Blocks(ComponentBatch):
         return blocks.mT if self._wide() else blocks
 
     def write_(self, weight: Tensor, components: Tensor) -> None:
-        """As :meth:`ComponentBatch.write_`."""
+        """As :meth:`ComponentBatch.write_`.
+
+        Parameters
+        ----------
+        weight : Tensor
+        components : Tensor of shape [n, A, B]
+        """
         blocks = (components.mT if self._wide() else components).to(weight.dtype)
         whole = weight.transpose(0, 1) if self.swapped else weight
         if self.rows is None:
@@ -245,7 +269,13 @@ class WeightView:
 
 
 def stored_order(grid: Grid, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Values (D, C / groups) in the order of the weight's kernels."""
+    """Values (D, C / groups) in the order of the weight's kernels.
+
+    Parameters
+    ----------
+    grid : Grid
+    values : array of int, shape (D, C / groups)
+    """
     split = values.reshape(grid.groups, grid.outputs, grid.inputs)
     return (split.swapaxes(1, 2) if grid.transposed else split).ravel()
 

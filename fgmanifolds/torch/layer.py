@@ -234,7 +234,13 @@ class POMLayer:
 
     @torch.no_grad()
     def initialize_(self, generator: torch.Generator, from_weights: bool) -> None:
-        """Put the weight on its manifolds: at Haar points, or at the points nearest to it."""
+        """Put the weight on its manifolds: at Haar points, or at the points nearest to it.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+        from_weights : bool
+        """
         if self.options.radius == KEEP:
             self.radius = self.radius_of(self.weight)
 

@@ -57,7 +57,12 @@ class Grid:
         return self.inputs if self.shared_input else self.groups * self.inputs
 
     def channel(self, group: Any, index: Any) -> Any:
-        """Input channel of the layer that input number `index` of a group reads."""
+        """Input channel of the layer that input number `index` of a group reads.
+
+        Parameters
+        ----------
+        group, index : int or array
+        """
         return index if self.shared_input else group * self.inputs + index
 
     @property
@@ -97,7 +102,15 @@ class LayerReader(abc.ABC):
 
     @abc.abstractmethod
     def grid(self, module: nn.Module, parameter: str, weight: Tensor) -> Grid:
-        """Read the axes of a weight."""
+        """Read the axes of a weight.
+
+        Parameters
+        ----------
+        module : nn.Module
+        parameter : str
+            Name of the parameter in the module.
+        weight : Tensor
+        """
 
     def features(
         self, module: nn.Module, parameter: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -106,11 +119,28 @@ class LayerReader(abc.ABC):
 
         Their channels together are those of the grid. Nothing: the spread is not measured,
         and stays 1.
+
+        Parameters
+        ----------
+        module : nn.Module
+        parameter : str
+            Name of the parameter in the module.
+        args : tuple
+            Positional arguments of the module's call.
+        kwargs : mapping
+            Its keyword arguments.
         """
         return ()
 
     def measures(self, module: nn.Module, parameter: str) -> bool:
-        """Whether :meth:`features` finds any."""
+        """Whether :meth:`features` finds any.
+
+        Parameters
+        ----------
+        module : nn.Module
+        parameter : str
+            Name of the parameter in the module.
+        """
         return type(self).features is not LayerReader.features
 
 

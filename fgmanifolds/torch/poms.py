@@ -31,6 +31,12 @@ __all__ = [
 def pom_parts(layer: POMLayer, pom: int) -> list[tuple[ComponentBatch, Tensor, str]]:
     """Components of a POM as (batch, rows of it, manifold), by shape and manifold.
 
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+
     Raises
     ------
     IndexError
@@ -50,7 +56,14 @@ def pom_parts(layer: POMLayer, pom: int) -> list[tuple[ComponentBatch, Tensor, s
 
 
 def pom_manifold(layer: POMLayer, pom: int) -> ScaledProductManifold:
-    """POM number `pom` at its present radii; equal components stand as copies of one."""
+    """POM number `pom` at its present radii; equal components stand as copies of one.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+    """
     components = []
     for batch, rows, name in pom_parts(layer, pom):
         radius = layer.radius[batch.members[rows].long()].numpy()
@@ -76,7 +89,15 @@ def load_pom_point_(layer: POMLayer, pom: int, point: list[Array]) -> None:
 
 
 def pom_tensor(layer: POMLayer, pom: int, entries: list[Array]) -> Tensor:
-    """A tensor of the weight's shape with entries on POM number `pom`, and 0 elsewhere."""
+    """A tensor of the weight's shape with entries on POM number `pom`, and 0 elsewhere.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+        Number of the POM, from 0.
+    entries : list of arrays
+    """
     tensor = torch.zeros_like(layer.weight, requires_grad=False)
     _write_(layer, tensor, pom, entries)
     return tensor
@@ -109,7 +130,13 @@ def weight_sets(layer: POMLayer) -> list[tuple[str, list[tuple[int, int]]]]:
 
 
 def pom_norms(layer: POMLayer, weight: Tensor) -> Tensor:
-    """Frobenius norm of each POM's concatenated weights, float64 of shape [POMs]."""
+    """Frobenius norm of each POM's concatenated weights, float64 of shape [POMs].
+
+    Parameters
+    ----------
+    layer : POMLayer
+    weight : Tensor
+    """
     square = torch.zeros(layer.view.n_poms, dtype=torch.float64, device=weight.device)
     full = whole(weight.detach())
     for batch in layer.view.batches:

@@ -17,7 +17,15 @@ __all__ = ["pom_problem"]
 
 
 def pom_problem(layer: POMLayer, pom: int, closure: Callable[[], Tensor]) -> pymanopt.Problem:
-    """See :meth:`fgmanifolds.torch.POMAdapter.problem`."""
+    """See :meth:`fgmanifolds.torch.POMAdapter.problem`.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+    closure : callable
+        Gives the loss.
+    """
     manifold = pom_manifold(layer, pom)
     decorate = pymanopt.function.numpy(manifold)
 

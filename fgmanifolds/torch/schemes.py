@@ -61,7 +61,14 @@ class KernelSets:
     labels: list[str]
 
     def gathered(self, pom: str, manifolds: int) -> KernelSets:
-        """With each set as a POM, or all sets of one manifold; empty POMs are left out."""
+        """With each set as a POM, or all sets of one manifold; empty POMs are left out.
+
+        Parameters
+        ----------
+        pom : {"set", "manifold"}
+        manifolds : int
+            Number of manifolds.
+        """
         numbers, labels = self.pom, self.labels
         if pom == "manifold":
             numbers, labels = self.manifold, ["all sets of one manifold"] * manifolds
@@ -80,7 +87,13 @@ class Block:
 
 
 def split(items: IntArray, sizes: IntArray, rng: np.random.Generator) -> list[IntArray]:
-    """Split `items` at random into parts of the given sizes."""
+    """Split `items` at random into parts of the given sizes.
+
+    Parameters
+    ----------
+    items, sizes : arrays of int
+    rng : Generator
+    """
     pieces = np.split(rng.permutation(items), np.cumsum(sizes)[:-1])
     return [np.sort(piece) for piece in pieces]
 
@@ -104,7 +117,15 @@ class Remainders:
 
 
 def deal(sets: int, manifolds: int, rng: np.random.Generator) -> IntArray:
-    """Deal `manifolds` evenly over `sets`, in random order."""
+    """Deal `manifolds` evenly over `sets`, in random order.
+
+    Parameters
+    ----------
+    sets : int
+    manifolds : int
+        Number of manifolds.
+    rng : Generator
+    """
     owners = np.empty(sets, dtype=np.int64)
     sizes = Remainders(manifolds, rng).sizes(sets)
     for manifold, members in enumerate(split(np.arange(sets), sizes, rng)):
@@ -117,6 +138,11 @@ def biregular_half(rows: int, columns: int, rng: np.random.Generator) -> NDArray
 
     Odd lengths give one cell more or less. A checkerboard, mixed by random
     trades between pairs of rows that keep all sums (Strona et al. 2014).
+
+    Parameters
+    ----------
+    rows, columns : int
+    rng : Generator
     """
     mask = np.add.outer(rng.permutation(rows), rng.permutation(columns)) % 2 == 0
     for _ in range(5 * rows if rows > 1 else 0):
@@ -198,7 +224,14 @@ _KERNEL_SCHEMES: dict[str, Callable[[Grid, int, np.random.Generator], KernelSets
 
 
 def check_scheme(scheme: str, manifolds: int) -> None:
-    """Raise ``ValueError`` unless the scheme is known and can have so many manifolds."""
+    """Raise ``ValueError`` unless the scheme is known and can have so many manifolds.
+
+    Parameters
+    ----------
+    scheme : str
+    manifolds : int
+        Number of manifolds.
+    """
     check_choice("scheme", scheme, SCHEMES)
     if scheme in UNIFORM and manifolds != 1:
         raise ValueError(

@@ -48,7 +48,13 @@ class LayerOptions:
             check_number("radius", self.radius, low=0, open_low=True)
 
     def with_changes(self, pattern: str, changes: Mapping[str, Any]) -> LayerOptions:
-        """These options with those of an override; ``ValueError`` names the pattern."""
+        """These options with those of an override; ``ValueError`` names the pattern.
+
+        Parameters
+        ----------
+        pattern : str
+        changes : mapping
+        """
         known = asdict(self)
         try:
             for name in changes:
@@ -84,7 +90,14 @@ class Selection:
 
 
 def patterns_of(argument: str, given: Any) -> tuple[str, ...]:
-    """Names or patterns as a tuple; ``TypeError`` unless they are strings."""
+    """Names or patterns as a tuple; ``TypeError`` unless they are strings.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    given : str or sequence of str
+    """
     patterns = (given,) if isinstance(given, str | nn.Module) else tuple(given)
     for one in patterns:
         if not isinstance(one, str):

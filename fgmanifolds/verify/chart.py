@@ -27,7 +27,13 @@ Map = Callable[[Tensor], Tensor]
 
 
 def constraint(kind: str, w: Tensor) -> Tensor:
-    """What vanishes on the unit manifold (Table V), as a vector."""
+    """What vanishes on the unit manifold (Table V), as a vector.
+
+    Parameters
+    ----------
+    kind : str
+    w : Tensor of shape [A, B]
+    """
     gram = w.T @ w
     if kind == "sphere":
         return torch.trace(gram)[None] - 1
@@ -86,7 +92,14 @@ class Chart:
 
 
 def component_chart(component: Component, point: Array, copy: int = 0) -> Chart:
-    """Chart of one copy of a component around `point`, in units of its radius."""
+    """Chart of one copy of a component around `point`, in units of its radius.
+
+    Parameters
+    ----------
+    component : Component
+    point : array, or a sequence of arrays on a product
+    copy : int
+    """
     radius = float(component.radii[copy])
     unit = torch.from_numpy(np.reshape(point, (component.k, *component.shape))[copy] / radius)
     kind = component.kind
@@ -124,7 +137,13 @@ def _near(kind: str, w: Tensor, u: Tensor) -> Tensor:
 
 
 def product_charts(manifold: ScaledProductManifold, point: Sequence[Array]) -> list[Chart]:
-    """One chart for each factor (component and copy) of a product."""
+    """One chart for each factor (component and copy) of a product.
+
+    Parameters
+    ----------
+    manifold : ScaledProductManifold
+    point : array, or a sequence of arrays on a product
+    """
     return [
         component_chart(component, w, copy)
         for component, w in zip(manifold.components, point, strict=True)

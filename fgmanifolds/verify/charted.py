@@ -34,12 +34,26 @@ def check_product(manifold: ScaledProductManifold) -> None:
 
 
 def form_of(curvature: Array, *coordinates: Array) -> float:
-    """Curvature form of four coordinate vectors."""
+    """Curvature form of four coordinate vectors.
+
+    Parameters
+    ----------
+    curvature : array of shape (n, n, n, n)
+    *coordinates : array
+    """
     return float(np.einsum("ijkl,i,j,k,l", curvature, *coordinates))
 
 
 def sectional_of(curvature: Array, metric: Array, u: Array, v: Array) -> float:
-    """Sectional curvature (8) of coordinate vectors."""
+    """Sectional curvature (8) of coordinate vectors.
+
+    Parameters
+    ----------
+    curvature : array of shape (n, n, n, n)
+    metric : array of shape (n, n)
+    u, v : array
+        Coordinates.
+    """
     area = (u @ metric @ u) * (v @ metric @ v) - (u @ metric @ v) ** 2
     return form_of(curvature, u, v, v, u) / float(area)
 
@@ -74,7 +88,13 @@ class Charted:
         return [c.coordinates(v) for c, v in zip(self.parts, factors, strict=True)]
 
     def sectional(self, u: Array, v: Array) -> float:
-        """Sectional curvature of coordinate vectors, from the chart of the whole."""
+        """Sectional curvature of coordinate vectors, from the chart of the whole.
+
+        Parameters
+        ----------
+        u, v : array
+            Coordinates.
+        """
         return sectional_of(self.curvature, self.metric, u, v)
 
     def mixed_curvature(self, rng: np.random.Generator) -> float:

@@ -27,7 +27,13 @@ class Evidence:
         self._met = {PRINTED: True, RIGHT: True, CODE: True}
 
     def note(self, name: str, value: Any) -> None:
-        """Keep a figure of which nothing is demanded."""
+        """Keep a figure of which nothing is demanded.
+
+        Parameters
+        ----------
+        name : str
+        value : float
+        """
         self.measured[name] = float(value)
 
     def _demand(self, form: str, name: str, value: Any, met: Any, text: str) -> None:
@@ -38,20 +44,54 @@ class Evidence:
         self._met[form] &= bool(met)
 
     def below(self, form: str, name: str, value: Any, bound: Any) -> None:
-        """Demand ``value <= bound``; nan does not meet it."""
+        """Demand ``value <= bound``; nan does not meet it.
+
+        Parameters
+        ----------
+        form : str
+            What is held to it: PRINTED, RIGHT or CODE.
+        name : str
+        value, bound : float
+        """
         self._demand(form, name, value, value <= bound, f"at most {bound:.6g}")
 
     def above(self, form: str, name: str, value: Any, bound: Any) -> None:
-        """Demand ``value >= bound``."""
+        """Demand ``value >= bound``.
+
+        Parameters
+        ----------
+        form : str
+            What is held to it: PRINTED, RIGHT or CODE.
+        name : str
+        value, bound : float
+        """
         self._demand(form, name, value, value >= bound, f"at least {bound:.6g}")
 
     def between(self, form: str, name: str, value: Any, low: Any, high: Any) -> None:
-        """Demand ``low <= value <= high``: an inequality, and that it is nearly an equality."""
+        """Demand ``low <= value <= high``: an inequality, and that it is nearly an equality.
+
+        Parameters
+        ----------
+        form : str
+            What is held to it: PRINTED, RIGHT or CODE.
+        name : str
+        value, low, high : float
+        """
         text = f"from {low:.6g} to {high:.6g}"
         self._demand(form, name, value, low <= value <= high, text)
 
     def near(self, form: str, name: str, value: Any, target: Any, within: Any) -> None:
-        """Demand that a figure has a value, up to `within`."""
+        """Demand that a figure has a value, up to `within`.
+
+        Parameters
+        ----------
+        form : str
+            What is held to it: PRINTED, RIGHT or CODE.
+        name : str
+        value, target : float
+        within : float
+            Largest deviation.
+        """
         text = f"{target:.6g} up to {within:.2g}"
         self._demand(form, name, value, abs(value - target) <= within, text)
 
@@ -88,7 +128,14 @@ class Evidence:
         corrected: bool = False,
         beyond_repair: bool = False,
     ) -> Finding:
-        """Finding with the verdict of :meth:`verdict`."""
+        """Finding with the verdict of :meth:`verdict`.
+
+        Parameters
+        ----------
+        statement, claim, note : str
+        counterexample : object, optional
+        corrected, beyond_repair : bool
+        """
         verdict = self.verdict(corrected=corrected, beyond_repair=beyond_repair)
         fails = verdict in ("fails", "not confirmed")
         return Finding(

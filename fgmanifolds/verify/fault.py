@@ -95,7 +95,13 @@ def instead(replacement: Any) -> Change:
 
 
 def with_argument(position: int, change: Callable[[Any], Any]) -> Change:
-    """A function that gets one of its arguments changed; ``self`` counts as number 0."""
+    """A function that gets one of its arguments changed; ``self`` counts as number 0.
+
+    Parameters
+    ----------
+    position : int
+    change : callable
+    """
 
     def outer(function: Callable[..., Any]) -> Callable[..., Any]:
         def inner(*args: Any, **options: Any) -> Any:

@@ -31,13 +31,29 @@ SCHEDULE = robbins_monro(0.5, 50, 0.75)
 
 
 def psi(square: Array, epsilon: float) -> Array:
-    """A function as the proof demands: 0 up to epsilon, slope 1 beyond epsilon + 1."""
+    """A function as the proof demands: 0 up to epsilon, slope 1 beyond epsilon + 1.
+
+    Parameters
+    ----------
+    square : array
+        Squared distances.
+    epsilon : float
+        Above 0.
+    """
     s = np.maximum(np.asarray(square) - epsilon, 0.0)
     return np.where(s < 1, 0.5 * s**2, s - 0.5)
 
 
 def kinked(square: Array, epsilon: float) -> tuple[Array, Array]:
-    """The steepest function that the proof allows, Psi'' = 2 up to slope 1; and its slope."""
+    """The steepest function that the proof allows, Psi'' = 2 up to slope 1; and its slope.
+
+    Parameters
+    ----------
+    square : array
+        Squared distances.
+    epsilon : float
+        Above 0.
+    """
     s = np.maximum(np.asarray(square) - epsilon, 0.0)
     return np.where(s < 0.5, s**2, s - 0.25), np.minimum(2 * s, 1.0)
 
@@ -178,7 +194,13 @@ class OneStep:
         return found
 
     def path(self, points: int, every: int, rule: str) -> list[tuple[Any, float]]:
-        """Points along a run, with the running gradient norm there."""
+        """Points along a run, with the running gradient norm there.
+
+        Parameters
+        ----------
+        points, every : int
+        rule : str, optional
+        """
         kept: list[tuple[Any, float]] = []
         average: float | None = None
 
@@ -202,7 +224,15 @@ class OneStep:
         return kept
 
     def step(self, point: Any, past: float, rate: float, rule: str | None, norm: str) -> PathStep:
-        """A step from a point, over all minibatches."""
+        """A step from a point, over all minibatches.
+
+        Parameters
+        ----------
+        point : array
+        past, rate : float
+        rule : str, optional
+        norm : str
+        """
         manifold, minimum = self.manifold, self.minimum
         rho = float(manifold.dist(point, minimum))
         gradients = self._gradients(point)

@@ -17,7 +17,13 @@ __all__ = ["form", "geodesic", "nearest", "normal_rows", "tangent_part", "tangen
 
 
 def form(kind: str, u: Array, v: Array) -> Array:
-    """Quadratic form whose value at (w, w) is fixed on the manifold of a kind, as a vector."""
+    """Quadratic form whose value at (w, w) is fixed on the manifold of a kind, as a vector.
+
+    Parameters
+    ----------
+    kind : {"sphere", "oblique", "stiefel"}
+    u, v : arrays of shape (A, B)
+    """
     if kind == "sphere":
         return np.array([np.sum(u * v)])
     if kind == "oblique":
@@ -29,13 +35,25 @@ def form(kind: str, u: Array, v: Array) -> Array:
 
 
 def normal_rows(kind: str, w: Array) -> Array:
-    """Rows that span the normal space at `w`, flattened, shape (constraints, A B)."""
+    """Rows that span the normal space at `w`, flattened, shape (constraints, A B).
+
+    Parameters
+    ----------
+    kind : {"sphere", "oblique", "stiefel"}
+    w : array of shape (A, B)
+    """
     frame = np.eye(w.size).reshape(w.size, *w.shape)
     return np.array([form(kind, w, e) for e in frame]).T.reshape(-1, w.size)
 
 
 def tangent_rows(kind: str, w: Array) -> Array:
-    """Orthonormal basis of the tangent space at `w`, flattened, shape (dimension, A B)."""
+    """Orthonormal basis of the tangent space at `w`, flattened, shape (dimension, A B).
+
+    Parameters
+    ----------
+    kind : {"sphere", "oblique", "stiefel"}
+    w : array of shape (A, B)
+    """
     rows = normal_rows(kind, w)
     if not len(rows):
         return np.eye(w.size)
@@ -43,13 +61,26 @@ def tangent_rows(kind: str, w: Array) -> Array:
 
 
 def tangent_part(kind: str, w: Array, u: Array) -> Array:
-    """Orthogonal projection of `u` on the tangent space at `w`."""
+    """Orthogonal projection of `u` on the tangent space at `w`.
+
+    Parameters
+    ----------
+    kind : {"sphere", "oblique", "stiefel"}
+    w, u : arrays of shape (A, B)
+    """
     basis = tangent_rows(kind, w)
     return (basis.T @ (basis @ u.ravel())).reshape(u.shape)
 
 
 def nearest(kind: str, y: Array, radius: float = 1.0) -> Array:
-    """The retraction of Table VIII of what was moved: norms divided out, or Q by Cholesky."""
+    """The retraction of Table VIII of what was moved: norms divided out, or Q by Cholesky.
+
+    Parameters
+    ----------
+    kind : {"sphere", "oblique", "stiefel"}
+    y : array of shape (A, B)
+    radius : float
+    """
     if kind == "sphere":
         return radius * y / np.sqrt(np.sum(y**2))
     if kind == "oblique":
@@ -62,7 +93,14 @@ def nearest(kind: str, y: Array, radius: float = 1.0) -> Array:
 
 
 def geodesic(kind: str, w: Array, v: Array, times: Array) -> Array:
-    """Points of the geodesic from `w` with velocity `v`, by its differential equation."""
+    """Points of the geodesic from `w` with velocity `v`, by its differential equation.
+
+    Parameters
+    ----------
+    kind : {"sphere", "oblique", "stiefel"}
+    w, v : arrays of shape (A, B)
+    times : array
+    """
 
     def rate(_: float, state: Array) -> Array:
         point, velocity = (half.reshape(w.shape) for half in np.split(state, 2))

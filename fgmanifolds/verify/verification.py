@@ -99,7 +99,13 @@ def verify(
 
 
 def run_check(check: Callable[..., Finding], seed: int) -> Finding:
-    """Run a check; those of fixed numbers have no seed."""
+    """Run a check; those of fixed numbers have no seed.
+
+    Parameters
+    ----------
+    check : callable
+    seed : int
+    """
     return check(seed=seed) if "seed" in signature(check).parameters else check()
 
 

@@ -25,19 +25,47 @@ def _dot(u: Array, v: Array, norm: Norm) -> Array:
 
 
 def exp(w: Array, v: Array, norm: Norm) -> Array:
-    """Great circle from `w` with velocity `v`, at time 1."""
+    """Great circle from `w` with velocity `v`, at time 1.
+
+    Parameters
+    ----------
+    w, v : arrays of shape (..., A, B)
+        At unit radius.
+    norm : callable
+        Norm over the axes that the sphere is in, which are kept.
+    """
     angle = norm(v)
     return w * np.cos(angle) + v * np.sinc(angle / np.pi)
 
 
 def distance(a: Array, b: Array, norm: Norm, *, pieces: bool) -> Array:
-    """Angle between unit vectors; with `pieces` (the sphere is two points), inf if they differ."""
+    """Angle between unit vectors; with `pieces` (the sphere is two points), inf if they differ.
+
+    Parameters
+    ----------
+    a, b : arrays of shape (..., A, B)
+        At unit radius.
+    norm : callable
+        Norm over the axes that the sphere is in, which are kept.
+    pieces : bool
+        Whether the sphere is two points.
+    """
     angle = 2.0 * np.arctan2(norm(a - b), norm(a + b))
     return np.where(angle > 0, np.inf, angle) if pieces else angle
 
 
 def log(w: Array, y: Array, norm: Norm, *, pieces: bool) -> Array:
-    """Shortest tangent vector from `w` to `y`; ``ValueError`` for antipodal points."""
+    """Shortest tangent vector from `w` to `y`; ``ValueError`` for antipodal points.
+
+    Parameters
+    ----------
+    w, y : arrays of shape (..., A, B)
+        At unit radius.
+    norm : callable
+        Norm over the axes that the sphere is in, which are kept.
+    pieces : bool
+        Whether the sphere is two points.
+    """
     side = np.where(_dot(w, y, norm) < 0, -1.0, 1.0)
     # The difference to the nearer one of w and -w is exact, so no digit is lost in it.
     difference = y - side * w
@@ -51,7 +79,15 @@ def log(w: Array, y: Array, norm: Norm, *, pieces: bool) -> Array:
 
 
 def parallel_transport(w: Array, v: Array, x: Array, norm: Norm) -> Array:
-    """`x` carried along the great circle of :func:`exp`."""
+    """`x` carried along the great circle of :func:`exp`.
+
+    Parameters
+    ----------
+    w, v, x : arrays of shape (..., A, B)
+        At unit radius.
+    norm : callable
+        Norm over the axes that the sphere is in, which are kept.
+    """
     angle = norm(v)
     bend = -0.5 * np.sinc(angle / (2 * np.pi)) ** 2
     return x + _dot(v, x, norm) * (bend * v - np.sinc(angle / np.pi) * w)

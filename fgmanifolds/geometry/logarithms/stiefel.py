@@ -140,7 +140,16 @@ def _check_points(w: Array, y: Array) -> None:
 
 
 def uncertified(length: Array, certified: Any, reach: float) -> ValueError:
-    """Error of pairs whose geodesic is not known to be the shortest."""
+    """Error of pairs whose geodesic is not known to be the shortest.
+
+    Parameters
+    ----------
+    length : array
+        Lengths at unit radius.
+    certified : array of bool
+    reach : float
+        Injectivity radius.
+    """
     far = np.flatnonzero(~certified)
     return ValueError(
         f"{len(far)} of {certified.size} geodesics ({_listed(far)}) are longer than the "

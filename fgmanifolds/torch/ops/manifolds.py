@@ -41,7 +41,14 @@ class ManifoldOps(abc.ABC):
 
     @abc.abstractmethod
     def normal(self, w: Tensor, u: Tensor) -> Tensor:
-        """Normal part of ambient vectors `u` at points `w`; the tangent part is ``u - normal``."""
+        """Normal part of ambient vectors `u` at points `w`; the tangent part is ``u - normal``.
+
+        Parameters
+        ----------
+        w : Tensor of shape [n, A, B]
+            Points at unit radius.
+        u : Tensor of shape [n, A, B]
+        """
 
     @abc.abstractmethod
     def normalise(self, x: Tensor) -> Tensor:
@@ -59,13 +66,27 @@ class ManifoldOps(abc.ABC):
         return torch.linalg.matrix_norm(w - self.nearest(w))
 
     def distance(self, w: Tensor, y: Tensor) -> Tensor:
-        """Geodesic distance of points, or an upper bound of it; shape [n]."""
+        """Geodesic distance of points, or an upper bound of it; shape [n].
+
+        Parameters
+        ----------
+        w : Tensor of shape [n, A, B]
+            Points at unit radius.
+        y : Tensor of shape [n, A, B]
+        """
         raise NotImplementedError(
             f"{type(self).__name__} gives no distance, which rule='theorem2' needs."
         )
 
     def exp(self, w: Tensor, v: Tensor) -> Tensor:
-        """Exponential map, for ``retraction="exp"``."""
+        """Exponential map, for ``retraction="exp"``.
+
+        Parameters
+        ----------
+        w : Tensor of shape [n, A, B]
+            Points at unit radius.
+        v : Tensor of shape [n, A, B]
+        """
         raise NotImplementedError(
             f"{type(self).__name__} gives no exp, which retraction='exp' needs."
         )
@@ -74,17 +95,42 @@ class ManifoldOps(abc.ABC):
         """``normalise(w + v)`` of a tangent vector.
 
         `short` says whether no `v` is longer than 1, or None if nobody has looked.
+
+        Parameters
+        ----------
+        w : Tensor of shape [n, A, B]
+            Points at unit radius.
+        v : Tensor of shape [n, A, B]
+        short : bool
+            Whether steps are known to be no longer than the radius.
         """
         return self.normalise(w + v)
 
     def retract(self, w: Tensor, v: Tensor, retraction: str, short: bool | None = None) -> Tensor:
-        """Go from points along tangent vectors, by one of :data:`RETRACTIONS`."""
+        """Go from points along tangent vectors, by one of :data:`RETRACTIONS`.
+
+        Parameters
+        ----------
+        w : Tensor of shape [n, A, B]
+            Points at unit radius.
+        v : Tensor of shape [n, A, B]
+        retraction : str
+        short : bool
+            Whether steps are known to be no longer than the radius.
+        """
         if retraction == "exp":
             return self.exp(w, v)
         return self.nearest(w + v) if retraction == "polar" else self.step(w, v, short)
 
     def project(self, w: Tensor, u: Tensor) -> Tensor:
-        """Tangent part of ambient vectors."""
+        """Tangent part of ambient vectors.
+
+        Parameters
+        ----------
+        w : Tensor of shape [n, A, B]
+            Points at unit radius.
+        u : Tensor of shape [n, A, B]
+        """
         return u - self.normal(w, u)
 
 

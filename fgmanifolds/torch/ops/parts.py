@@ -93,15 +93,31 @@ class Part(abc.ABC):
 
     @abc.abstractmethod
     def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        """Project vectors of the weights' shapes on the tangent spaces, in place."""
+        """Project vectors of the weights' shapes on the tangent spaces, in place.
+
+        Parameters
+        ----------
+        weights, vectors : sequence of Tensor
+        """
 
     @abc.abstractmethod
     def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
-        """Project directions and keep them for :meth:`move_`; their squared norms, shape [n]."""
+        """Project directions and keep them for :meth:`move_`; their squared norms, shape [n].
+
+        Parameters
+        ----------
+        weights, directions : sequence of Tensor
+        """
 
     @abc.abstractmethod
     def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
-        """Move by `move` (shape [n]) times what :meth:`project` kept, and retract."""
+        """Move by `move` (shape [n]) times what :meth:`project` kept, and retract.
+
+        Parameters
+        ----------
+        weights : sequence of Tensor
+        move : Tensor of shape [n]
+        """
 
     @property
     def _curved(self) -> Tensor | bool:
@@ -121,7 +137,12 @@ class Part(abc.ABC):
         return move * far, longest
 
     def distance(self, weights: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
-        """Distances of components, or upper bounds of them, shape [n]."""
+        """Distances of components, or upper bounds of them, shape [n].
+
+        Parameters
+        ----------
+        weights, others : sequence of Tensor
+        """
         unit, other = self.gather(weights) / self.scale, self.gather(others) / self.scale
         found = torch.empty_like(self.radius)
         for name, rows in self.by_manifold():

@@ -44,7 +44,13 @@ class Masks(NamedTuple):
 
     @classmethod
     def of(cls, kinds: Tensor, dtype: torch.dtype) -> Masks:
-        """Masks of matrices whose manifolds are ``KINDS[kinds]``."""
+        """Masks of matrices whose manifolds are ``KINDS[kinds]``.
+
+        Parameters
+        ----------
+        kinds : Tensor
+        dtype : torch.dtype
+        """
         return cls(*((kinds == number).to(dtype) for number in range(1, len(KINDS))))
 
 
@@ -126,6 +132,14 @@ def retract_(
     One pass loses orthogonality in proportion to the length of the step; a second
     restores it (Giraud, Langou & Rozloznik 2005). For steps no longer than the
     radius one is enough: the condition numbers are the root of 2 at most.
+
+    Parameters
+    ----------
+    x : Tensor of shape [A, B, n]
+    masks : Masks
+    radius : Tensor of shape [n]
+    names : sequence of str
+    passes : int
     """
     for _ in range(passes if "stiefel" in names else 1):
         _normalise_(x, masks, radius, names)
@@ -146,7 +160,12 @@ def passes_for(longest: float) -> int:
 
 
 def turns(move: Tensor, radius: Tensor, squares: Tensor) -> Tensor:
-    """Lengths of the steps in radii."""
+    """Lengths of the steps in radii.
+
+    Parameters
+    ----------
+    move, radius, squares : Tensor of shape [n]
+    """
     return squares.sqrt().mul_(move.abs()).div_(radius)
 
 

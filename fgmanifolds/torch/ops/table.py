@@ -93,7 +93,13 @@ class Unit:
     poms: slice
 
     def sums(self, values: Sequence[Tensor], like: Tensor) -> Tensor:
-        """Sums over the unit's POMs of a value of each component, given by parts."""
+        """Sums over the unit's POMs of a value of each component, given by parts.
+
+        Parameters
+        ----------
+        values : sequence of Tensor
+        like : Tensor
+        """
         total = like.new_zeros(self.poms.stop - self.poms.start)
         for part, value in zip(self.parts, values, strict=True):
             total.index_add_(0, part.pom - self.poms.start, value)
@@ -262,7 +268,12 @@ class PomTable(Bounds):
     # Steps ------------------------------------------------------------------------
 
     def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        """Project vectors of the weights' shapes on the tangent spaces, in place."""
+        """Project vectors of the weights' shapes on the tangent spaces, in place.
+
+        Parameters
+        ----------
+        weights, vectors : sequence of Tensor
+        """
         for unit in self.units:
             for part in unit.parts:
                 part.tangents_(weights, vectors)

@@ -101,7 +101,14 @@ class FGAdam(POMOptimizer):
     def direction(
         self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
     ) -> list[Tensor]:
-        """Bias-corrected first moment over the root of the second."""
+        """Bias-corrected first moment over the root of the second.
+
+        Parameters
+        ----------
+        params : list of Parameter
+        grads : list of Tensor
+        group : dict
+        """
         first, second = group["betas"]
         by_weight = self._guards.layers_by_weight()
         layers = [by_weight.get(id(p)) for p in params]

@@ -99,7 +99,14 @@ class FGSGD(POMOptimizer):
     def direction(
         self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
     ) -> list[Tensor]:
-        """Momentum (31); the gradients themselves without momentum."""
+        """Momentum (31); the gradients themselves without momentum.
+
+        Parameters
+        ----------
+        params : list of Parameter
+        grads : list of Tensor
+        group : dict
+        """
         momentum, foreach = group["momentum"], group["foreach"]
         if momentum == 0:
             return grads

@@ -17,7 +17,14 @@ def add_(
     *,
     alpha: float | Tensor,
 ) -> None:
-    """Add ``alpha * value`` to each target, in place."""
+    """Add ``alpha * value`` to each target, in place.
+
+    Parameters
+    ----------
+    targets, values : list of Tensor
+    foreach : bool
+    alpha : float
+    """
     if not targets:
         return
     if foreach is None or foreach:
@@ -33,7 +40,14 @@ def add_(
 def added(
     values: Sequence[Tensor], others: Sequence[Tensor], foreach: bool | None, *, alpha: float
 ) -> list[Tensor]:
-    """Sums ``value + alpha * other``, as new tensors."""
+    """Sums ``value + alpha * other``, as new tensors.
+
+    Parameters
+    ----------
+    values, others : list of Tensor
+    foreach : bool
+    alpha : float
+    """
     results = [value.clone(memory_format=torch.preserve_format) for value in values]
     add_(results, others, foreach, alpha=alpha)
     return results
@@ -47,7 +61,14 @@ def decay_(
     keep: float,
     share: float,
 ) -> None:
-    """Set each target to ``keep * target + share * value``, in place."""
+    """Set each target to ``keep * target + share * value``, in place.
+
+    Parameters
+    ----------
+    targets, values : list of Tensor
+    foreach : bool
+    keep, share : float
+    """
     if not targets:
         return
     if foreach is None or foreach:

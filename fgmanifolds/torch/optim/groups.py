@@ -20,6 +20,11 @@ MOMENTUM_SPACES = ("ambient", "tangent")
 def make_groups(adapter: POMAdapter, given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The groups given, and one each for the weights on POMs and the others that are left.
 
+    Parameters
+    ----------
+    adapter : POMAdapter
+    given : sequence of dict, or None
+
     Raises
     ------
     TypeError

@@ -30,12 +30,28 @@ def printed_gain(own: Array, past: Array) -> Array:
 
 
 def past_gain(own: Array, past: Array) -> Array:
-    """1 / g with the norm of past samples."""
+    """1 / g with the norm of past samples.
+
+    Parameters
+    ----------
+    own : array
+        Norm of the same sample.
+    past : array
+        Norm of past ones.
+    """
     return 1 / right_denominator(past, 1.0)
 
 
 def bounded_gain(own: Array, past: Array) -> Array:
-    """1 / max{g, R}: past norms, and no step longer than that of a gradient of norm 1."""
+    """1 / max{g, R}: past norms, and no step longer than that of a gradient of norm 1.
+
+    Parameters
+    ----------
+    own : array
+        Norm of the same sample.
+    past : array
+        Norm of past ones.
+    """
     return 1 / np.maximum(right_denominator(past, 1.0), own)
 
 

@@ -64,7 +64,14 @@ def _normalised(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def example_adapter(inputs: int, outputs: int, scheme: str, seed: int) -> POMAdapter:
-    """A convolution of 3 x 3 kernels on Sp and St."""
+    """A convolution of 3 x 3 kernels on Sp and St.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+    scheme : str
+    seed : int
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _normalised(inputs, outputs)

@@ -25,7 +25,12 @@ def bound_26(inner: float, slope: float, rate: float) -> float:
 
 
 def printed_inner(inside: float, outside: float) -> float:
-    """The inner product of (26): with the g of the mean gradient in front of the expectation."""
+    """The inner product of (26): with the g of the mean gradient in front of the expectation.
+
+    Parameters
+    ----------
+    inside, outside : float
+    """
     return outside
 
 

@@ -45,7 +45,14 @@ def right_layer(groups: Sequence[float]) -> float:
 
 
 def cited_bounds(layers: Sequence[dict[str, float]], width: int, samples: int) -> dict[str, float]:
-    """The three bounds of Tables I and VI from norms of layers, in the decimal logarithm."""
+    """The three bounds of Tables I and VI from norms of layers, in the decimal logarithm.
+
+    Parameters
+    ----------
+    layers : sequence of dict
+        Norms of each layer: frobenius, spectral, rows.
+    width, samples : int
+    """
     frobenius, spectral, rows = (
         np.array([layer[key] for layer in layers]) for key in ("frobenius", "spectral", "rows")
     )

@@ -137,7 +137,12 @@ SCHEDULE_RATES = np.array([SCHEDULE(t) for t in range(2**16)])
 
 
 def sum_29(inner: Array, slopes: Array) -> float:
-    """(29): minus the sum of 2 (r / g) <Log, grad> Psi'."""
+    """(29): minus the sum of 2 (r / g) <Log, grad> Psi'.
+
+    Parameters
+    ----------
+    inner, slopes : array
+    """
     return -float(np.sum(inner * slopes))
 
 

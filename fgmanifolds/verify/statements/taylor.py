@@ -20,7 +20,12 @@ _HERE = "fgmanifolds.verify.statements.taylor"
 
 
 def taylor(change: Array, slope: Array) -> Array:
-    """(22): bound of the change of Psi by that of its argument."""
+    """(22): bound of the change of Psi by that of its argument.
+
+    Parameters
+    ----------
+    change, slope : array
+    """
     return change * slope + change**2
 
 

@@ -31,7 +31,12 @@ THREE = "sphere+oblique+stiefel"
 
 
 def gain(before: float, after: float) -> float:
-    """What the text calls a boost: the difference of two errors, in points."""
+    """What the text calls a boost: the difference of two errors, in points.
+
+    Parameters
+    ----------
+    before, after : float
+    """
     return before - after
 
 

@@ -37,7 +37,13 @@ def _place(run: tuple[str, str, str | None]) -> str:
 
 
 def worse(first: pd.Series, second: pd.Series) -> pd.Series:
-    """Where the first errors exceed the second, and by how much."""
+    """Where the first errors exceed the second, and by how much.
+
+    Parameters
+    ----------
+    first, second : Series
+        Errors in percent.
+    """
     excess = (first - second).dropna()
     return excess[excess > 1e-9]
 

@@ -19,7 +19,13 @@ _HERE = "fgmanifolds.verify.statements.text_tables"
 
 
 def welch(first: pd.Series, second: pd.Series) -> float:
-    """P value of Welch's test of two rows with means, deviations and numbers of runs."""
+    """P value of Welch's test of two rows with means, deviations and numbers of runs.
+
+    Parameters
+    ----------
+    first, second : Series
+        With error, std and runs.
+    """
     a, b = ([row["error"], row["std"], row["runs"]] for row in (first, second))
     return float(stats.ttest_ind_from_stats(*a, *b, equal_var=False).pvalue)
 

@@ -96,7 +96,13 @@ def theorem1(
 def random_quartic(
     manifold: ScaledProductManifold, rng: np.random.Generator
 ) -> tuple[Loss, Callable[[Sequence[Array]], list[Array]]]:
-    """A loss that couples all components, and its gradient."""
+    """A loss that couples all components, and its gradient.
+
+    Parameters
+    ----------
+    manifold : ScaledProductManifold
+    rng : Generator
+    """
     slopes = [rng.standard_normal(c.point_shape) / np.max(c.radii) for c in manifold.components]
 
     def value(point: Sequence[Array]) -> float:
@@ -146,7 +152,16 @@ def slope_along(
     direction: Sequence[Array],
     h: float,
 ) -> float:
-    """Derivative of the loss along a geodesic, by finite differences of fourth order."""
+    """Derivative of the loss along a geodesic, by finite differences of fourth order.
+
+    Parameters
+    ----------
+    manifold : ScaledProductManifold
+    loss : callable
+    point, direction : sequence of arrays
+    h : float
+        Step of the differences.
+    """
     values = [
         loss(manifold.exp(point, [t * h * part for part in direction])) for t in (-2, -1, 1, 2)
     ]
