@@ -9,7 +9,7 @@ from fgmanifolds.torch.ops import planes
 from fgmanifolds.torch.ops import table as tables
 from fgmanifolds.torch.ops.manifolds import OPS
 from fgmanifolds.torch.ops.native import available
-from fgmanifolds.torch.ops.parts import PlanesPart
+from fgmanifolds.torch.ops.planes_part import PlanesPart
 
 SMALL = 100
 
