@@ -9,7 +9,9 @@ oriented tall, so that Stiefel manifolds exist for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -162,6 +164,13 @@ class Blocks(ComponentBatch):
             self._by_device[device] = rows[:, :, None], columns[:, None, :]
         return self._by_device[device]
 
+    def places(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Rows, columns and number of each block."""
+        if self.rows is None or self.columns is None:
+            yield torch.arange(self.stored[0]), torch.arange(self.stored[1]), int(self.members[0])
+            return
+        yield from zip(self.rows, self.columns, self.members.tolist(), strict=True)
+
     def _wide(self) -> bool:
         if self.rows is None or self.columns is None:
             return self.stored[0] < self.stored[1]
@@ -238,6 +247,35 @@ class WeightView:
     def n_poms(self) -> int:
         """Number of POMs."""
         return len(self.labels)
+
+    @cached_property
+    def lines(self) -> tuple[Tensor, Tensor] | None:
+        """Of a matrix in blocks, the group of each row, and the component at each group and column.
+
+        The rows of a group are cut alike; None for kernels, and where blocks share rows in part.
+
+        Returns
+        -------
+        group, component : int64 tensors of shape [rows] and [groups, columns], or None
+        """
+        blocks = [batch for batch in self.batches if isinstance(batch, Blocks)]
+        if len(blocks) < len(self.batches) or any(batch.swapped for batch in blocks):
+            return None
+        height, width = blocks[0].stored
+        group = torch.full((height,), -1, dtype=torch.int64)
+        found: dict[bytes, int] = {}
+        component: list[Tensor] = []
+        for batch in blocks:
+            for rows, columns, number in batch.places():
+                own = found.setdefault(rows.numpy().tobytes(), len(found))
+                if own == len(component):
+                    if bool((group[rows] >= 0).any()):
+                        return None
+                    group[rows] = own
+                    component.append(torch.full((width,), -1, dtype=torch.int64))
+                component[own][columns] = number
+        table = torch.stack(component)
+        return None if bool((group < 0).any() or (table < 0).any()) else (group, table)
 
     def cells(self) -> list[list[tuple[int, int]]]:
         """For each POM, the (output, input) channels of the layer that its weights connect."""

@@ -192,6 +192,12 @@ class POMLayer:
     def multiply_(self, tensor: Tensor, factors: Tensor) -> None:
         """Multiply the components of a tensor of the weight's shape, in place."""
         with wholly([tensor]) as (full,):
+            lines = self.view.lines
+            if lines is not None and full.is_contiguous():
+                group, component = (index.to(full.device) for index in lines)
+                each = factors.to(full)[component]
+                full.detach().view(len(group), -1).mul_(each[group])
+                return
             for batch in self.view.batches:
                 components = batch.read(full.detach())
                 factor = factors[batch.members.long()].to(components)

@@ -49,6 +49,11 @@ def radii(gamma: float, spread: Tensor, reads: tuple[Tensor, Tensor], n: int) ->
     tensor of shape [n], float64
     """
     component, channel = (index.to(spread.device).long() for index in reads)
+    if len(component) == n:
+        # Each component reads one channel.
+        each = spread.new_empty(n, dtype=torch.float64)
+        each[component] = (gamma / spread.double())[channel]
+        return each
     total = spread.new_zeros(n, dtype=torch.float64)
     total.index_add_(0, component, spread.double()[channel] ** 2)
     count = torch.bincount(component, minlength=n)

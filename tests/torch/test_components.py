@@ -1,0 +1,42 @@
+"""Weights as components: read one by one, and multiplied in one pass."""
+
+import pytest
+import torch
+from torch import nn
+
+from fgmanifolds.torch import POMAdapter
+
+LAYERS = {
+    "linear": lambda: nn.Linear(30, 50),
+    "few columns": lambda: nn.Linear(3, 50),
+    "1 x 1": lambda: nn.Conv2d(13, 7, 1),
+    "1 x 1, groups": lambda: nn.Conv2d(24, 36, 1, groups=3),
+    "1 x 1, channels_last": lambda: nn.Conv2d(13, 7, 1).to(memory_format=torch.channels_last),
+    "transposed 1 x 1": lambda: nn.ConvTranspose2d(20, 12, 1),
+    "3 x 3": lambda: nn.Conv2d(5, 7, 3),
+    "attention": lambda: nn.MultiheadAttention(12, 3),
+    "lstm": lambda: nn.LSTM(7, 5),
+}
+
+
+@pytest.mark.parametrize("scheme", ["pio", "pi", "po", "layer", "tensor"])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_components_are_multiplied_each_by_its_own_factor(kind, scheme):
+    torch.manual_seed(0)
+    manifolds = ("sphere", "oblique") if scheme in ("pio", "pi", "po") else ("sphere",)
+    adapter = POMAdapter(nn.ModuleList([LAYERS[kind]()]), scheme, manifolds, seed=1)
+    for layer in adapter.layers.values():
+        before = layer.weight.detach().clone()
+        factors = torch.rand(layer.view.n_components, dtype=torch.float64) + 0.5
+        layer.multiply_(layer.weight, factors)
+        for batch in layer.view.batches:
+            old, new = batch.read(before), batch.read(layer.weight.detach())
+            own = factors[batch.members.long()].float()[:, None, None]
+            torch.testing.assert_close(new, old * own, rtol=1e-6, atol=0)
+
+
+def test_lines_are_of_blocks_that_share_all_rows_or_none():
+    nets = {kind: POMAdapter(nn.ModuleList([make()]), "pio") for kind, make in LAYERS.items()}
+    lines = {kind: next(iter(a.layers.values())).view.lines for kind, a in nets.items()}
+    without = {kind for kind, own in lines.items() if own is None}
+    assert without == {"transposed 1 x 1", "3 x 3"}
