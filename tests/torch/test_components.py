@@ -15,7 +15,7 @@ LAYERS = {
     "transposed 1 x 1": lambda: nn.ConvTranspose2d(20, 12, 1),
     "3 x 3": lambda: nn.Conv2d(5, 7, 3),
     "attention": lambda: nn.MultiheadAttention(12, 3),
-    "lstm": lambda: nn.LSTM(7, 5),
+    "lstm": lambda: nn.LSTM(30, 20),
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native.blocks import KINDS, Block, BlockSteps, are_in_lines, blocks_of
+from fgmanifolds.torch.ops.native.blocks import KINDS, Block, BlockSteps, blocks_of
 from fgmanifolds.torch.ops.parts import BatchedPart, Part, Source
 
 __all__ = ["WALKED", "BlocksPart", "can_walk"]
@@ -21,10 +21,7 @@ WALKED = tuple(KINDS)
 
 def can_walk(layer: POMLayer, retraction: str) -> bool:
     """Whether :class:`BlocksPart` is for the blocks of a layer, and for a retraction."""
-    batches = [batch for batch in layer.view.batches if isinstance(batch, Blocks)]
-    if retraction == "exp" or not batches or any(batch.swapped for batch in batches):
-        return False
-    return are_in_lines(batches)
+    return retraction != "exp" and layer.view.lines is not None
 
 
 class BlocksPart(Part):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.components import Blocks, ComponentBatch, Kernels
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native.blocks import Block, BlockSteps, are_in_lines, blocks_of
+from fgmanifolds.torch.ops.native.blocks import Block, BlockSteps, blocks_of
 
 __all__ = ["ComponentScales"]
 
@@ -24,7 +24,8 @@ class ComponentScales:
 
     def __init__(self, layer: POMLayer, *, native: bool) -> None:
         self._batches, self._n = layer.view.batches, layer.view.n_components
-        self._steps = _flat_steps(self._batches, self._n) if native else None
+        walk = native and layer.view.lines is not None
+        self._steps = _flat_steps(self._batches, self._n) if walk else None
 
     def mean_squares(self, tensor: Tensor, kind: torch.dtype) -> Tensor:
         """Mean of the squared entries of each component, shape [n], in a floating type."""
@@ -65,11 +66,9 @@ class ComponentScales:
         return out
 
 
-def _flat_steps(batches: list[ComponentBatch], n: int) -> BlockSteps | None:
-    """Functions that take all blocks as Euclidean ones; None if the layer has no such blocks."""
-    blocks = [batch for batch in batches if isinstance(batch, Blocks) and not batch.swapped]
-    if len(blocks) < len(batches) or not are_in_lines(blocks):
-        return None
+def _flat_steps(batches: list[ComponentBatch], n: int) -> BlockSteps:
+    """Functions that take all blocks of a matrix as Euclidean ones."""
+    blocks = [batch for batch in batches if isinstance(batch, Blocks)]
     found = [
         Block(rows, columns, number, 0)
         for batch in blocks

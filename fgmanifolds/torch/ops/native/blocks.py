@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,6 @@ __all__ = [
     "Block",
     "BlockCopies",
     "BlockSteps",
-    "are_in_lines",
     "blocks_of",
     "has_blocks",
     "is_plain",
@@ -79,11 +78,10 @@ def has_blocks(layer: POMLayer) -> bool:
 
 def blocks_of(batch: Blocks) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
     """Rows and columns of the blocks of a batch."""
-    if batch.rows is None or batch.columns is None:
-        height, width = batch.stored
-        return [(np.arange(height, dtype=np.int32), np.arange(width, dtype=np.int32))]
-    rows, columns = batch.rows.numpy(), batch.columns.numpy()
-    return list(zip(rows.astype(np.int32), columns.astype(np.int32), strict=True))
+    return [
+        (rows.numpy().astype(np.int32), columns.numpy().astype(np.int32))
+        for rows, columns, _ in batch.places()
+    ]
 
 
 @dataclass
@@ -116,13 +114,6 @@ class _Arrays:
         )
         addresses = (getattr(self, name).ctypes.data for name in names)
         return (0, 0, self.columns, len(self.start) - 1, *addresses)
-
-
-def are_in_lines(batches: Iterable[Blocks]) -> bool:
-    """Whether any two blocks of a matrix have all of their rows in common, or none."""
-    lines = {rows.tobytes(): rows for batch in batches for rows, _ in blocks_of(batch)}
-    row = np.concatenate(list(lines.values()))
-    return len(np.unique(row)) == len(row)
 
 
 def _arrays_of(blocks: Sequence[Block], columns: int) -> _Arrays:
@@ -163,8 +154,8 @@ class BlockSteps:
     Parameters
     ----------
     blocks : mapping of int to list of Block
-        Of each matrix, by the number of its layer, such as :func:`are_in_lines` finds; their
-        numbers count all of them.
+        Of each matrix, by the number of its layer, any two with all rows in
+        common or none (:attr:`WeightView.lines`); their numbers count all of them.
     shapes : mapping of int to (int, int)
         Shapes of the matrices as stored.
     radius : Tensor of shape [n]
