@@ -110,6 +110,32 @@ def growth_table(rounds: int) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("kernels")
 
 
+def matrix_table(rounds: int, largest: int = 8192) -> pd.DataFrame:
+    """Time of a step on one square matrix, in blocks and as one, and memory beyond SGD's."""
+    rows = []
+    side = 256
+    while side <= largest:
+        row: dict[str, float] = {"rows": side}
+        turns = max(3, rounds * 512**2 // side**2)
+        for name, (scheme, manifolds) in {
+            "PIO of four": ("pio", PIO),
+            "one Stiefel": ("layer", ("stiefel",)),
+            "one sphere": ("layer", ("sphere",)),
+        }.items():
+            if name == "one Stiefel" and side > 4096:
+                continue
+            torch.manual_seed(0)
+            model = with_gradients(nn.Sequential(nn.Linear(side, side, bias=False)))
+            step = ours(model, scheme, manifolds)
+            row[f"ms, {name}"] = interleaved({name: step}, turns, f"{side} rows, {name}")[name]
+            row[f"ns an entry, {name}"] = 1e6 * row[f"ms, {name}"] / side**2
+            if name == "PIO of four":
+                row["transient, over the weights"] = peak(step) / (4 * side**2)
+        rows.append(row)
+        side *= 2
+    return pd.DataFrame(rows).set_index("rows")
+
+
 def size(tensors: Iterator[torch.Tensor]) -> int:
     """Bytes of some tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -225,6 +251,7 @@ def main() -> None:
         "Parts of a step in C++": anatomy("C++", options.rounds),
         "Parts of a step through torch": anatomy("torch", options.rounds),
         "Growth": growth_table(options.rounds),
+        "Growth, matrices": matrix_table(options.rounds),
         "Memory, over that of the weights": memory_table(),
         "Seconds of the first step": first_steps(),
     }
