@@ -170,8 +170,10 @@ struct Pair {
 static inline Pair factors(double s, double r, double wm, double mm, double ww, bool &far) {
     far |= s * s * mm > 4 * r * r;
     const double keep = 1 - s * wm / (r * r);
-    const double square = keep * keep * ww + 2 * keep * s * wm + s * s * mm;
-    const double scale = r / std::sqrt(std::max(square, 1e-300));
+    // |x|^2 by its parts along w and across, neither of which rounding makes negative.
+    const double size = std::max(ww, 1e-300), along = keep + s * wm / size;
+    const double across = std::max(mm - wm * wm / size, 0.0);
+    const double scale = r / std::sqrt(std::max(along * along * size + s * s * across, 1e-300));
     return {(float)(keep * scale), (float)(s * scale)};
 }
 
