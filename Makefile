@@ -4,13 +4,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 
-.PHONY: help train test test-slow lint format docs bench dist clean
+.PHONY: help train test test-slow test-versions lint format docs bench dist clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make train   train SGD and FG-SGD on real digits, write runs/digits/report.html"
 	@echo "make test    run the tests"
 	@echo "make test-slow  run the tests that take long"
+	@echo "make test-versions  run the tests with the oldest and newest versions (downloads them)"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make bench   measure speed"
@@ -39,6 +40,10 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow
+
+test-versions: .venv/dev
+	$(PIP) install --quiet --constraint constraints.txt nox
+	$(BIN)/python -m nox
 
 lint: .venv/dev
 	$(BIN)/python -m ruff check .
@@ -71,4 +76,4 @@ dist: .venv/dev
 	rm -rf dist/venv
 
 clean:
-	rm -rf .venv runs dist docs/_build docs/_generated docs/api docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv runs dist docs/_build docs/_generated docs/api docs/gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis .nox

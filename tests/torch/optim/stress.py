@@ -51,7 +51,7 @@ def gradient(kind, weight, largest, generator):
         flat = noise.flatten(1) if weight.dim() == 2 else noise.flatten(2).flatten(0, 1)
         return (flat[:, :1] * flat[:1]).reshape(weight.shape)
     if kind == "parallel":
-        return weight.detach() * noise.flatten()[0]
+        return weight.detach() / weight.detach().norm() * noise.flatten()[0]
     sizes = {"normal": 1, "tiny": 1e-30, "small": 1e-8, "large": largest**0.5, "huge": largest}
     return noise * sizes.get(kind, 0.0)
 
