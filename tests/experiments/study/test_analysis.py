@@ -41,7 +41,7 @@ def simulated(protocol, means, number, seed):
 
 
 def test_without_effects_at_most_alpha_is_found(protocol):
-    n, primary, family, signs = 300, 0, 0, set()
+    n, primary, family, signs = 800, 0, 0, set()
     for table in simulated(protocol, NONE, n, 0):
         found = table["p adjusted"] < 0.05
         judged = table["verdict"].str.contains("better|worse")
