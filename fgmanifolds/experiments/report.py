@@ -56,7 +56,7 @@ def _svg(figure: Figure) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
 
 
 def _table(frame: pd.DataFrame, index: bool = True, classes: str | None = None) -> str:
