@@ -203,7 +203,7 @@ def lab(tmp_path):
 
 @pytest.mark.slow
 def test_sliders_move_in_jupyter(browser, lab):
-    from selenium.common.exceptions import WebDriverException
+    from selenium.common.exceptions import TimeoutException, WebDriverException
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -220,10 +220,18 @@ def test_sliders_move_in_jupyter(browser, lab):
     wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, cells), 60)
     idle = "[data-status='idle'], .jp-Notebook-ExecutionIndicator"
     wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, idle), 60)
-    browser.execute_script("document.querySelector(arguments[0]).focus()", cells)
-    run = ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT)
-    run.perform()
-    wait_for(lambda: len(heights(browser)) == 60, 90)
+
+    def run_until_drawn():
+        """Run the cell; again if the kernel was not there yet."""
+        browser.execute_script("document.querySelector(arguments[0]).focus()", cells)
+        keys = ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER)
+        keys.key_up(Keys.SHIFT).perform()
+        try:
+            return wait_for(lambda: len(heights(browser)) == 60, 40)
+        except TimeoutException:
+            return False
+
+    wait_for(run_until_drawn, 150)
     before = heights(browser)
     (handle, *others) = browser.find_elements(By.CSS_SELECTOR, ".widget-slider .noUi-handle")
     assert len(others) == 3
