@@ -37,7 +37,6 @@ templates_path = ["_templates"]
 autosummary_generate = True
 autosummary_context = {"excluded": reference.EXCLUDED}
 
-viewcode_follow_imported_members = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}

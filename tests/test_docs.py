@@ -1,5 +1,6 @@
 """Everything public is documented, and the snippets of README and docs run as printed."""
 
+import doctest
 import importlib
 import inspect
 import json
@@ -109,6 +110,13 @@ def test_snippets_run(page, tmp_path, monkeypatch, capsys):
         exec(compile(code, page, "exec"), names)
         printed = capsys.readouterr().out
         assert not shown or same_output(printed, shown), printed
+
+
+def test_examples_in_docstrings():
+    """Doctests, of which there are some."""
+    found = [doctest.testmod(importlib.import_module(name)) for name in MODULES]
+    assert sum(one.attempted for one in found) > 5
+    assert sum(one.failed for one in found) == 0
 
 
 @pytest.mark.parametrize("printed", ["loss 0.9", "los 0.3", "loss 0.3 and 1", ""])

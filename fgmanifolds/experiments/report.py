@@ -65,7 +65,7 @@ def as_svg(figure: Figure) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
 
 
 def as_table(frame: pd.DataFrame, index: bool = True, classes: str | None = None) -> str:

@@ -24,11 +24,13 @@ __all__ = ["Explorer", "explore", "radius_slider", "save_page"]
 
 #: Radii that the sliders reach.
 SMALLEST, LARGEST = 0.25, 4.0
+#: Of the two pictures in Jupyter, side by side.
+WIDTHS = (480, 420)
 #: How often a component may stand in the product.
 MOST = 8
 NOW, BEFORE, RANGE, PATH, ARROW = "#1f77b4", "#b0b0b0", "#d62728", "#1f77b4", "#ff7f0e"
 #: Where titles stand.
-_TOP: dict[str, Any] = {"y": 0.98, "yanchor": "top", "font": {"size": 15}}
+_TOP: dict[str, Any] = {"y": 0.93, "yanchor": "top", "font": {"size": 15}}
 
 
 def _needed(module: str) -> Any:
@@ -151,11 +153,12 @@ class Explorer:
         bars = _bars(self.product, samples, seed)
         self.flat = go.FigureWidget(_flat_traces(bars), _layout(False))
         self.flat.update_layout(title_text=_title(self.product, bars["low"], bars["high"]))
+        self.flat.update_layout(width=WIDTHS[0])
         self.flat.update_xaxes(title_text="sectional curvature")
         self.space = go.FigureWidget(
             _space_traces(two_sphere_paths(self._two_radii())), _layout(False)
         )
-        self.space.update_layout(title_text="two-spheres of these radii: drag to turn")
+        self.space.update_layout(title_text="two-spheres of these radii", width=WIDTHS[1])
         rows = [
             widgets.HBox([widgets.Label(str(part), layout={"width": "16em"}), *pair])
             for part, *pair in zip(product.components, self.radii, self.copies, strict=True)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["bound_curves", "errors_by_method", "training_curves", "validation_curves"]
 
@@ -58,10 +59,17 @@ def training_curves(history: pd.DataFrame) -> Figure:
     axes = np.atleast_1d(figure.subplots(rows, 2, squeeze=False)).ravel()
     for ax, (title, label, columns, log) in zip(axes, panels, strict=False):
         _panel(ax, history, columns, log)
-        ax.set(title=title, ylabel=label, xlabel="epoch")
+        ax.set(title=title, ylabel=label)
+        _epochs(ax)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     return figure
+
+
+def _epochs(ax: Axes) -> None:
+    """Label the axis, with ticks at whole epochs."""
+    ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _panel(ax: Axes, history: pd.DataFrame, columns: Sequence[str], log: bool) -> None:
@@ -118,7 +126,8 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
                 epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.15
             )
         ax.set_yscale("log")
-        ax.set(title=column.replace("_", " ").capitalize(), xlabel="epoch")
+        ax.set_title(column.replace("_", " ").capitalize())
+        _epochs(ax)
         ax.grid(alpha=0.3)
     loss.set_ylabel("cross-entropy")
     error.set_ylabel("percent")
@@ -160,7 +169,7 @@ def bound_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
             if row == 0:
                 ax.set_title(title, fontsize="medium")
             else:
-                ax.set_xlabel("epoch")
+                _epochs(ax)
         axes[row, 0].set_ylabel(f"log10 of the bound,\n{label}")
     _legend_below(figure, axes[0, 0])
     return figure

@@ -246,6 +246,13 @@ def test_p_values_are_those_of_paired_differences():
     assert math.isnan(_paired(runs[runs["label"] == "SGD"]["test_error"], runs))
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_p_value_where_all_seeds_differ_alike():
+    rows = [("SGD", 0, 5 / 3), ("SGD", 1, 20 / 9), ("FG-SGD", 0, 2.5), ("FG-SGD", 1, 55 / 18)]
+    runs = pd.DataFrame(rows, columns=["label", "seed", "test_error"])
+    assert math.isnan(_paired(runs[runs["label"] == "FG-SGD"]["test_error"], runs))
+
+
 def test_radii_are_updated_after_each_epoch():
     trainer = Trainer(replace(SHORT, epochs=2))
     for epoch in range(2):

@@ -1,6 +1,11 @@
 """The explorer: its numbers, its widgets in a kernel, its pages in a browser."""
 
+import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +165,78 @@ def test_the_gallery_is_alive(browser, name):
     if not page.exists():
         pytest.skip("the documentation is not built: make docs")
     works(browser, page.as_uri())
+
+
+# In JupyterLab, with a kernel ------------------------------------------------------------
+
+CELL = """\
+from fgmanifolds import Sphere, Stiefel
+from fgmanifolds.plot import explore
+explore(Sphere(3, 1) * Stiefel(4, 2), samples=300)"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """Address of a notebook in a JupyterLab of its own, with one cell."""
+    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed (extra notebooks)")
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": CELL, "outputs": []}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = {"cells": [cell | {"execution_count": None}], "metadata": {"kernelspec": kernel}}
+    text = json.dumps(book | {"nbformat": 4, "nbformat_minor": 5})
+    (tmp_path / "book.ipynb").write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "RUNTIME")}
+    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser"]
+    options = [f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token="]
+    server = subprocess.Popen(
+        [*command, *options, f"--ServerApp.root_dir={tmp_path}"],
+        env=os.environ | folders,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"http://127.0.0.1:{port}/lab/tree/book.ipynb"
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.mark.slow
+def test_sliders_move_in_jupyter(browser, lab):
+    from selenium.common.exceptions import TimeoutException, WebDriverException
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    def there():
+        try:
+            browser.get(lab)
+        except WebDriverException:
+            return False
+        return True
+
+    wait_for(there, 60)
+    cells = ".jp-Notebook .jp-CodeCell .cm-content"
+    wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, cells), 60)
+    idle = "[data-status='idle'], .jp-Notebook-ExecutionIndicator"
+    wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, idle), 60)
+
+    def run_until_drawn():
+        """Run the cell; again if the kernel was not there yet."""
+        browser.execute_script("document.querySelector(arguments[0]).focus()", cells)
+        keys = ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER)
+        keys.key_up(Keys.SHIFT).perform()
+        try:
+            return wait_for(lambda: len(heights(browser)) == 60, 40)
+        except TimeoutException:
+            return False
+
+    wait_for(run_until_drawn, 150)
+    before = heights(browser)
+    (handle, *others) = browser.find_elements(By.CSS_SELECTOR, ".widget-slider .noUi-handle")
+    assert len(others) == 3
+    ActionChains(browser).click_and_hold(handle).move_by_offset(-40, 0).release().perform()
+    wait_for(lambda: heights(browser) != before, 60)
+    assert browser.find_elements(By.CSS_SELECTOR, "canvas")
+    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [one for one in severe if "plotly" in one["message"] or "widget" in one["message"]] == []

@@ -7,6 +7,8 @@ Attention and the blocks of a transformer feel the norms of their weights: with 
 each weight keeps the norm that it starts with.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
@@ -44,7 +46,11 @@ for label, radius in (("gamma / lambda, the default", None), ('radius="keep"', "
     model = SmallViT()
     adapter = POMAdapter(
         model, "pio", ("sphere", "oblique", "stiefel"), exclude=("classifier",), radius=radius
-    ).initialize_()
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        adapter.initialize_()
+    print(f"{label}: {len(caught)} warning", *(str(one.message)[:70] for one in caught))
     optimizer = FGSGD(adapter, lr=0.1, momentum=0.9)
     losses = []
     for _ in range(EPOCHS):
