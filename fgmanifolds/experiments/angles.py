@@ -16,6 +16,11 @@ def turned(before: Tensor, after: Tensor) -> float:
 
     From the chord of unit vectors, which is exact for small angles too; filters that are 0
     are left out, and the mean of none is nan.
+
+    Parameters
+    ----------
+    before : Tensor
+    after : Tensor
     """
     old, new = before.double().flatten(1), after.double().flatten(1)
     lengths = old.norm(dim=1), new.norm(dim=1)

@@ -28,7 +28,14 @@ CHANGING, MOST = ("lr", "step"), 1e12
 
 
 def check_keys(state: Any, keys: Sequence[str], what: str = "it") -> None:
-    """Raise ``ValueError`` unless a mapping has just these keys."""
+    """Raise ``ValueError`` unless a mapping has just these keys.
+
+    Parameters
+    ----------
+    state : object
+    keys : sequence of str
+    what : str
+    """
     if not isinstance(state, Mapping):
         raise ValueError(f"{PREFIX}{what} is a {type(state).__name__}.")
     if set(state) != set(keys):
@@ -61,7 +68,13 @@ def check_weights(state: Any, mine: Mapping[str, Tensor], what: str = "the model
 
 
 def check_history(history: Any, epochs: int) -> None:
-    """Raise ``ValueError`` unless there is a row of numbers for each epoch, up to `epochs`."""
+    """Raise ``ValueError`` unless there is a row of numbers for each epoch, up to `epochs`.
+
+    Parameters
+    ----------
+    history : object
+    epochs : int
+    """
     if not isinstance(history, list) or len(history) > epochs:
         raise ValueError(f"{PREFIX}its history is no list of at most {epochs} rows.")
     for number, row in enumerate(history, start=1):
@@ -75,7 +88,13 @@ def check_history(history: Any, epochs: int) -> None:
 
 
 def check_generator(state: Any, mine: torch.Generator) -> None:
-    """Raise ``ValueError`` unless a tensor is the state of a generator like `mine`."""
+    """Raise ``ValueError`` unless a tensor is the state of a generator like `mine`.
+
+    Parameters
+    ----------
+    state : object
+    mine : torch.Generator
+    """
     own = mine.get_state()
     if not isinstance(state, Tensor) or (state.shape, state.dtype) != (own.shape, own.dtype):
         raise ValueError(f"{PREFIX}the state of its random order is none.")
@@ -104,7 +123,13 @@ def check_scheduler(state: Any, mine: Mapping[str, Any], epoch: int) -> None:
 
 
 def check_optimizer(state: Any, mine: Optimizer) -> None:
-    """Raise ``ValueError`` unless an optimizer's state could be `mine`: any of torch's kind."""
+    """Raise ``ValueError`` unless an optimizer's state could be `mine`: any of torch's kind.
+
+    Parameters
+    ----------
+    state : object
+    mine : Optimizer
+    """
     if isinstance(mine, POMOptimizer):
         mine.check_state(state)
         return

@@ -58,6 +58,12 @@ def pogo_on(
 
     Its state is plain data: torch's checkpoints of plain data cannot hold the function that
     its groups hold.
+
+    Parameters
+    ----------
+    weights : sequence of Tensor] or Sequence[dict[str, Any]
+    lr : float
+    momentum : float
     """
     try:
         from pogo import POGO, base
@@ -81,7 +87,15 @@ def pogo_on(
 def geoopt_optimizers(
     model: nn.Module, lr: float, momentum: float, weight_decay: float
 ) -> list[Optimizer]:
-    """RiemannianSGD of geoopt on ``EuclideanStiefel``; the convolutions' weights are replaced."""
+    """RiemannianSGD of geoopt on ``EuclideanStiefel``; the convolutions' weights are replaced.
+
+    Parameters
+    ----------
+    model : nn.Module
+    lr : float
+    momentum : float
+    weight_decay : float
+    """
     geoopt = import_geoopt()
     for module in square_convolutions(model):
         _make_orthogonal_(module.weight)
@@ -98,7 +112,15 @@ def geoopt_optimizers(
 def pogo_optimizers(
     model: nn.Module, lr: float, momentum: float, weight_decay: float
 ) -> list[Optimizer]:
-    """POGO with an SGD base on the convolutions, SGD on the rest."""
+    """POGO with an SGD base on the convolutions, SGD on the rest.
+
+    Parameters
+    ----------
+    model : nn.Module
+    lr : float
+    momentum : float
+    weight_decay : float
+    """
     convolutions = square_convolutions(model)
     for module in convolutions:
         _make_orthogonal_(module.weight)

@@ -69,7 +69,14 @@ def _number(value: float) -> str:
 
 
 def as_table(frame: pd.DataFrame, index: bool = True, classes: str | None = None) -> str:
-    """A frame as a table in HTML."""
+    """A frame as a table in HTML.
+
+    Parameters
+    ----------
+    frame : pd.DataFrame
+    index : bool
+    classes : str, optional
+    """
     shown = frame.reset_index() if index else frame
     return str(
         shown.to_html(index=False, border=0, float_format=_number, na_rep="–", classes=classes)
@@ -77,7 +84,14 @@ def as_table(frame: pd.DataFrame, index: bool = True, classes: str | None = None
 
 
 def make_page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """A page that needs no other file."""
+    """A page that needs no other file.
+
+    Parameters
+    ----------
+    title : str
+    lead : str
+    sections : sequence of Section
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fgmanifolds.experiments"), autoescape=True
     )

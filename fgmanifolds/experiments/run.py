@@ -155,7 +155,13 @@ def train(
 
 
 def finish(config: TrainConfig, out: str | Path) -> RunResult:
-    """Measure the test error of a run that was trained without it, and write its report."""
+    """Measure the test error of a run that was trained without it, and write its report.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : path or str
+    """
     out = Path(out)
     with locked(out):
         trainer = Trainer(config)

@@ -98,7 +98,13 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_state(path: Path, state: Any) -> None:
-    """Write a state dict with its hash, whole or not at all; ``torch.load`` reads it, too."""
+    """Write a state dict with its hash, whole or not at all; ``torch.load`` reads it, too.
+
+    Parameters
+    ----------
+    path : path
+    state : object
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_whole(path, sealed(buffer.getvalue()))

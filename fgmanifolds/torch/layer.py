@@ -190,7 +190,13 @@ class POMLayer:
 
     @torch.no_grad()
     def multiply_(self, tensor: Tensor, factors: Tensor) -> None:
-        """Multiply the components of a tensor of the weight's shape, in place."""
+        """Multiply the components of a tensor of the weight's shape, in place.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        factors : Tensor
+        """
         with wholly([tensor]) as (full,):
             lines = self.view.lines
             if lines is not None and full.is_contiguous():

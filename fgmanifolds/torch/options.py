@@ -21,6 +21,11 @@ def check_same_options(options: Mapping[str, Any], state: Mapping[str, Any]) -> 
     """Raise ``ValueError`` unless the state of an adapter is of options like these.
 
     The seed may be another one.
+
+    Parameters
+    ----------
+    options : mapping
+    state : mapping
     """
     for key in ("options", "layers", "rescalings"):
         if key not in state:
@@ -41,7 +46,13 @@ def plain(value: Any) -> Any:
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """The first of some names, quoted, and how many more there are."""
+    """The first of some names, quoted, and how many more there are.
+
+    Parameters
+    ----------
+    names : Iterable[str]
+    most : int
+    """
     given = [repr(name) for name in names]
     more = f" and {len(given) - most} more" if len(given) > most else ""
     return ", ".join(given[:most]) + more
@@ -52,7 +63,14 @@ def wanted_map_sizes(
     chosen: Mapping[str, tuple[Candidate, LayerOptions]],
     example: Tensor | tuple[Tensor, ...] | None,
 ) -> dict[nn.Module, int]:
-    """Sizes of the feature maps that ``fan_out="feature_map"`` needs, by module."""
+    """Sizes of the feature maps that ``fan_out="feature_map"`` needs, by module.
+
+    Parameters
+    ----------
+    model : nn.Module
+    chosen : mapping
+    example : Tensor or tuple[Tensor, ...], optional
+    """
     if all(options.fan_out != "feature_map" for _, options in chosen.values()):
         return {}
     if example is None:

@@ -73,7 +73,14 @@ def pom_manifold(layer: POMLayer, pom: int) -> ScaledProductManifold:
 
 
 def pom_entries(layer: POMLayer, pom: int, tensor: Tensor) -> list[Array]:
-    """Entries of a tensor of the weight's shape that belong to POM number `pom`, in float64."""
+    """Entries of a tensor of the weight's shape that belong to POM number `pom`, in float64.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+    tensor : Tensor
+    """
     entries, full = [], whole(tensor.detach())
     for batch, rows, _ in pom_parts(layer, pom):
         values = batch.read(full).cpu()[rows].double().numpy()
@@ -83,7 +90,14 @@ def pom_entries(layer: POMLayer, pom: int, tensor: Tensor) -> list[Array]:
 
 @torch.no_grad()
 def load_pom_point_(layer: POMLayer, pom: int, point: list[Array]) -> None:
-    """Store a point of POM number `pom` in the weight."""
+    """Store a point of POM number `pom` in the weight.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    pom : int
+    point : list of Array
+    """
     with wholly([layer.weight]) as (weight,):
         _write_(layer, weight, pom, point)
 

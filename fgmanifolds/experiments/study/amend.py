@@ -37,7 +37,13 @@ def check_same_study(mine: Mapping[str, Any], theirs: Mapping[str, Any], out: st
 
 
 def changes(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """What differs between two protocols of one study, one line each."""
+    """What differs between two protocols of one study, one line each.
+
+    Parameters
+    ----------
+    mine : mapping
+    theirs : mapping
+    """
     arms = [f"arm {name!r} added" for name in mine["arms"] if name not in theirs["arms"]]
     arms += [f"arm {name!r} removed" for name in theirs["arms"] if name not in mine["arms"]]
     lines = []

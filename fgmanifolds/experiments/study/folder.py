@@ -51,6 +51,11 @@ class StudyFolder:
         seeds, the analysis): each change is kept, with its time and the number of test runs
         that were finished then.
 
+        Parameters
+        ----------
+        protocol : Protocol
+        commit : str
+
         Returns
         -------
         list of str
@@ -171,7 +176,14 @@ class StudyFolder:
             self.notes.append(f"{str(path)!r} is damaged, kept as {aside.name!r}, and run again.")
 
     def write(self, task: Task, result: Result, session: StudySession) -> None:
-        """Write a finished run: its curve and angles, then its result; its checkpoint goes."""
+        """Write a finished run: its curve and angles, then its result; its checkpoint goes.
+
+        Parameters
+        ----------
+        task : Task
+        result : Result
+        session : StudySession
+        """
         folder = self.run_folder(task)
         write_text(folder / CURVE, pd.DataFrame(session.history).to_csv(index=False))
         write_text(folder / ANGLES, pd.DataFrame(session.angles.rows).to_csv(index=False))
@@ -180,11 +192,22 @@ class StudyFolder:
         (folder / CHECKPOINT).unlink(missing_ok=True)
 
     def save(self, task: Task, session: StudySession) -> None:
-        """Write the checkpoint of a run that is under way."""
+        """Write the checkpoint of a run that is under way.
+
+        Parameters
+        ----------
+        task : Task
+        session : StudySession
+        """
         write_state(self.run_folder(task) / CHECKPOINT, session.state_dict())
 
     def resume(self, task: Task, session: StudySession) -> bool:
         """Go on from a run's checkpoint, if it has one.
+
+        Parameters
+        ----------
+        task : Task
+        session : StudySession
 
         Returns
         -------

@@ -37,6 +37,11 @@ def write_report(protocol: Protocol, out: str | Path) -> tuple[Findings, list[Pa
     Needs the runs, or the tables ``runs.csv``, ``curves.csv`` and ``angles.csv`` that an
     earlier report has left.
 
+    Parameters
+    ----------
+    protocol : Protocol
+    out : path or str
+
     Returns
     -------
     Findings

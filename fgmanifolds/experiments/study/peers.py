@@ -39,6 +39,12 @@ class Times(nn.Module):
 def geoopt_at_radii(adapter: POMAdapter, lr: float, momentum: float) -> Optimizer:
     """RiemannianSGD of geoopt on the kernels of an adapter's layers, which lie on their manifolds.
 
+    Parameters
+    ----------
+    adapter : POMAdapter
+    lr : float
+    momentum : float
+
     Raises
     ------
     ImportError
@@ -58,7 +64,14 @@ def geoopt_at_radii(adapter: POMAdapter, lr: float, momentum: float) -> Optimize
 
 
 def pogo_at_radii(adapter: POMAdapter, lr: float, momentum: float) -> Optimizer:
-    """POGO with an SGD base, as :func:`geoopt_at_radii`."""
+    """POGO with an SGD base, as :func:`geoopt_at_radii`.
+
+    Parameters
+    ----------
+    adapter : POMAdapter
+    lr : float
+    momentum : float
+    """
     groups = []
     for layer, radius in _square(adapter):
         weight = _parametrized(layer, radius).original

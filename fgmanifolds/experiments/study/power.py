@@ -65,6 +65,14 @@ def equivalence_power(
 ) -> float:
     """How surely two one-sided t tests at level alpha find equal arms to differ by < margin.
 
+    Parameters
+    ----------
+    seeds : int
+    deviation : float
+    margin : float
+    alpha : float
+    paired : bool
+
     Notes
     -----
     By Bonferroni's bound on the two tests (Schuirmann 1987), which is nearly exact where the
@@ -79,6 +87,14 @@ def seeds_for_difference(
     deviation: float, difference: float, alpha: float, power: float, paired: bool = False
 ) -> int:
     """Smallest number of seeds of each arm with at least that power.
+
+    Parameters
+    ----------
+    deviation : float
+    difference : float
+    alpha : float
+    power : float
+    paired : bool
 
     Raises
     ------
@@ -95,6 +111,14 @@ def seeds_for_equivalence(
 ) -> int:
     """Smallest number of seeds of each arm with at least that power.
 
+    Parameters
+    ----------
+    deviation : float
+    margin : float
+    alpha : float
+    power : float
+    paired : bool
+
     Raises
     ------
     ValueError
@@ -108,7 +132,16 @@ def seeds_for_equivalence(
 def smallest_margin(
     seeds: int, deviation: float, alpha: float, power: float, paired: bool = False
 ) -> float:
-    """Smallest equivalence margin that a number of seeds resolves with that power."""
+    """Smallest equivalence margin that a number of seeds resolves with that power.
+
+    Parameters
+    ----------
+    seeds : int
+    deviation : float
+    alpha : float
+    power : float
+    paired : bool
+    """
 
     def lacking(margin: float) -> float:
         return equivalence_power(seeds, deviation, margin, alpha, paired) - power

@@ -57,7 +57,13 @@ class RunOptions:
 
 
 def cosine(step: int, steps: int) -> float:
-    """Factor of the rates at a step (from 0) of `steps`: from 1 to 0 along a cosine."""
+    """Factor of the rates at a step (from 0) of `steps`: from 1 to 0 along a cosine.
+
+    Parameters
+    ----------
+    step : int
+    steps : int
+    """
     return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 

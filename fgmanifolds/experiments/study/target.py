@@ -54,7 +54,14 @@ def restricted_mean(times: pd.DataFrame) -> float:
 
 
 def restricted_difference(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> Difference:
-    """Difference of the restricted means of two arms, in steps, by Welch's method."""
+    """Difference of the restricted means of two arms, in steps, by Welch's method.
+
+    Parameters
+    ----------
+    first : pd.DataFrame
+    second : pd.DataFrame
+    alpha : float
+    """
     return difference(first["steps"], second["steps"], alpha, margin=1.0)
 
 
@@ -62,6 +69,11 @@ def hazard_test(first: pd.DataFrame, second: pd.DataFrame) -> float:
     """P value of the log-rank test that two arms reach the target alike.
 
     nan if no run reaches it, or all do at the same step: there is no order to go by then.
+
+    Parameters
+    ----------
+    first : pd.DataFrame
+    second : pd.DataFrame
     """
     if not (first["reached"].any() or second["reached"].any()):
         return math.nan

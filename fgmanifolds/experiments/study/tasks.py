@@ -57,7 +57,13 @@ def unit_points(trials: int) -> list[list[float]]:
 
 
 def rates_of(arm: Arm, trial: int) -> Rates:
-    """Rates of an arm at a point of the search: logarithmic on the arm's ranges."""
+    """Rates of an arm at a point of the search: logarithmic on the arm's ranges.
+
+    Parameters
+    ----------
+    arm : Arm
+    trial : int
+    """
     point = unit_points(trial + 1)[trial]
     values = {}
     for name, share in zip(RATES, point, strict=True):
@@ -70,6 +76,12 @@ def known_tasks(protocol: Protocol, arm: str, results: Results) -> dict[str, lis
     """The runs of an arm by stage, as far as they follow from the results there are.
 
     The stages after one that is not finished are empty.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    arm : str
+    results : Results
     """
     search, test = protocol.search, protocol.test
     first = [Task(arm, "search", trial, search.seed) for trial in range(search.trials)]
@@ -87,7 +99,14 @@ def known_tasks(protocol: Protocol, arm: str, results: Results) -> dict[str, lis
 
 
 def chosen_trial(protocol: Protocol, arm: str, results: Results) -> int:
-    """The trial of the smallest mean validation error over all its seeds, of those run again."""
+    """The trial of the smallest mean validation error over all its seeds, of those run again.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    arm : str
+    results : Results
+    """
     search = protocol.search
     first = [Task(arm, "search", trial, search.seed) for trial in range(search.trials)]
     best = set(ranked(first, results)[: search.best])

@@ -92,7 +92,14 @@ def run_study(
 
 
 def number_of_runs(protocol: Protocol, arms: int, stages: Sequence[str] = STAGES) -> int:
-    """How many runs a number of arms need."""
+    """How many runs a number of arms need.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    arms : int
+    stages : sequence of str
+    """
     search = protocol.search
     counts = {
         "search": search.trials,
@@ -151,6 +158,11 @@ class Worker:
         """Runs that are not finished, in order: arms take turns within a stage.
 
         A stage that is not known yet stands for the stage that it waits for.
+
+        Parameters
+        ----------
+        arms : sequence of str
+        stages : sequence of str
         """
         found: list[tuple[int, int, int, Task]] = []
         for place, arm in enumerate(arms):
@@ -181,7 +193,15 @@ class Worker:
         stages: Sequence[str],
         on_run: Callable[[Task, int, int], None],
     ) -> bool:
-        """Make a run, unless it is finished or somebody else is at it; whether it was made."""
+        """Make a run, unless it is finished or somebody else is at it; whether it was made.
+
+        Parameters
+        ----------
+        task : Task
+        arms : sequence of str
+        stages : sequence of str
+        on_run : callable
+        """
         with self.folder.claim(task) as mine:
             if not mine or self.folder.result(task) is not None:
                 return False

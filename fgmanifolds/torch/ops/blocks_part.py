@@ -20,7 +20,13 @@ WALKED = tuple(KINDS)
 
 
 def can_walk(layer: POMLayer, retraction: str) -> bool:
-    """Whether :class:`BlocksPart` is for the blocks of a layer, and for a retraction."""
+    """Whether :class:`BlocksPart` is for the blocks of a layer, and for a retraction.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    retraction : str
+    """
     return retraction != "exp" and layer.view.lines is not None
 
 

@@ -28,7 +28,13 @@ class ComponentScales:
         self._steps = _flat_steps(self._batches, self._n) if walk else None
 
     def mean_squares(self, tensor: Tensor, kind: torch.dtype) -> Tensor:
-        """Mean of the squared entries of each component, shape [n], in a floating type."""
+        """Mean of the squared entries of each component, shape [n], in a floating type.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        kind : torch.dtype
+        """
         own = None if self._steps is None else self._steps.take([tensor])
         if self._steps is not None and own is not None:
             sums = self._steps.project(own, own).to(kind)
@@ -49,7 +55,13 @@ class ComponentScales:
         return means
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
-        """The tensor with each component times its factor."""
+        """The tensor with each component times its factor.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        factor : Tensor
+        """
         if self._steps is not None and self._steps.take([tensor]) is not None:
             out = torch.zeros_like(tensor)
             self._steps.add_([out], [tensor], factor)

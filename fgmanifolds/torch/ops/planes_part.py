@@ -154,7 +154,15 @@ def _kinds(layer: POMLayer) -> Tensor:
 
 
 def cut(position: int, batch: ComponentBatch, weight: Tensor, size: int) -> list[Source]:
-    """Cut kernels, at rows of their weight, into sources of about `size` components."""
+    """Cut kernels, at rows of their weight, into sources of about `size` components.
+
+    Parameters
+    ----------
+    position : int
+    batch : ComponentBatch
+    weight : Tensor
+    size : int
+    """
     rows = len(weight)
     each = len(batch.members) // rows
     step = max(1, size // each)
@@ -167,7 +175,13 @@ def cut(position: int, batch: ComponentBatch, weight: Tensor, size: int) -> list
 
 
 def pack(sources: Iterable[Source], size: int) -> list[list[Source]]:
-    """Put sources together to packs of about `size` components."""
+    """Put sources together to packs of about `size` components.
+
+    Parameters
+    ----------
+    sources : Iterable[Source]
+    size : int
+    """
     packs: list[list[Source]] = [[]]
     filled = 0
     for one in sources:

@@ -12,7 +12,13 @@ __all__ = ["loads_or_warns"]
 
 
 def loads_or_warns(optimizer: Any, load: Callable[[], Any]) -> bool:
-    """Whether compiled functions could be loaded; with a warning if not."""
+    """Whether compiled functions could be loaded; with a warning if not.
+
+    Parameters
+    ----------
+    optimizer : object
+    load : callable
+    """
     try:
         load()
     except NativeBuildError as error:

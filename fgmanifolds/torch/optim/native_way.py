@@ -113,7 +113,13 @@ class NativeWay:
         self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
 
     def split(self, active: Active, state: Any) -> list[Taken]:
-        """The layers of a group that this way takes at this step."""
+        """The layers of a group that this way takes at this step.
+
+        Parameters
+        ----------
+        active : Active
+        state : object
+        """
         self._renew()
         taken = []
         for layer in active.layers:
@@ -150,6 +156,11 @@ class NativeWay:
         """Running means of R^2 of all POMs; nan where there is none.
 
         What the optimizer's state holds of them are views of this one tensor.
+
+        Parameters
+        ----------
+        taken : sequence of Taken
+        state : object
         """
         assert self.table is not None
         views = self._views
@@ -171,7 +182,13 @@ class NativeWay:
         return self._past
 
     def remember(self, taken: Sequence[Taken], norm: Tensor) -> None:
-        """Take the present R of some layers into the running means."""
+        """Take the present R of some layers into the running means.
+
+        Parameters
+        ----------
+        taken : sequence of Taken
+        norm : Tensor
+        """
         assert self.table is not None
         squares = norm * norm
         if len(taken) < len(self.table.layers):

@@ -141,7 +141,15 @@ class PomSteps:
         grads: list[Tensor],
         kept: Sequence[str],
     ) -> list[Tensor]:
-        """Project gradients at the present weights, and in place the state called `kept`."""
+        """Project gradients at the present weights, and in place the state called `kept`.
+
+        Parameters
+        ----------
+        active : Active
+        state : mapping
+        grads : list of Tensor
+        kept : sequence of str
+        """
         number = len(active.layers)
         own = [g.clone(memory_format=torch.preserve_format) for g in grads[:number]]
         by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))

@@ -49,7 +49,13 @@ INTERFACE = 1 * 1_000_000 + ctypes.sizeof(_Matrix)
 
 
 def is_plain(tensor: Tensor, numel: int) -> bool:
-    """Whether a tensor's address may be given to C++: float32, on the CPU, dense, whole."""
+    """Whether a tensor's address may be given to C++: float32, on the CPU, dense, whole.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    numel : int
+    """
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and tensor.dtype is torch.float32
@@ -193,12 +199,25 @@ class BlockSteps:
         self._rows["direction"] = [one.data_ptr() for one in directions]
 
     def add_(self, tensors: Sequence[Tensor], vectors: Sequence[Tensor], factor: Tensor) -> None:
-        """Add vectors, times a factor for each block; for Euclidean blocks alone."""
+        """Add vectors, times a factor for each block; for Euclidean blocks alone.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+        vectors : sequence of Tensor
+        factor : Tensor
+        """
         self._point(tensors, vectors)
         self.move_(tensors, factor)
 
     def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
-        """Squared norms of the projected directions, shape [n]; their sums are kept."""
+        """Squared norms of the projected directions, shape [n]; their sums are kept.
+
+        Parameters
+        ----------
+        weights : sequence of Tensor
+        directions : sequence of Tensor
+        """
         self._point(weights, directions)
         squares = torch.empty_like(self._radius)
         self._library.fgblocks_project(
@@ -213,7 +232,13 @@ class BlockSteps:
         return squares
 
     def move_(self, weights: Sequence[Tensor], step: Tensor) -> None:
-        """Move by `step` times the projections of what :meth:`project` has seen, and normalise."""
+        """Move by `step` times the projections of what :meth:`project` has seen, and normalise.
+
+        Parameters
+        ----------
+        weights : sequence of Tensor
+        step : Tensor
+        """
         step = step.float().contiguous()
         far = self._library.fgblocks_move(
             self._rows.ctypes.data,
@@ -258,14 +283,27 @@ class BlockCopies:
         return all(is_plain(tensors[i], a * b) for i, (a, b), _, _ in self._parts)
 
     def read(self, tensors: Sequence[Tensor], factor: Tensor | None = None) -> Tensor:
-        """Components, times a factor each if some are given."""
+        """Components, times a factor each if some are given.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+        factor : Tensor, optional
+        """
         buffer = torch.empty(self.length, *self._shape)
         factor = torch.ones(self.length) if factor is None else factor
         self._copy(tensors, buffer, factor, back=False)
         return buffer
 
     def write_(self, tensors: Sequence[Tensor], components: Tensor, factor: Tensor) -> None:
-        """Store components, times a factor each."""
+        """Store components, times a factor each.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+        components : Tensor
+        factor : Tensor
+        """
         self._copy(tensors, components.contiguous(), factor, back=True)
         torch.autograd.graph.increment_version([tensors[i] for i, *_ in self._parts])
 

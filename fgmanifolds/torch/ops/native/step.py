@@ -69,7 +69,13 @@ def can_hold(layer: POMLayer) -> bool:
 
 
 def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
-    """Whether the present tensors of such a layer are: float32, on the CPU, dense, whole."""
+    """Whether the present tensors of such a layer are: float32, on the CPU, dense, whole.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    buffer : Tensor, optional
+    """
     weight = layer.weight
     return layout_of(layer, weight, weight.grad, buffer) is not None
 
@@ -81,6 +87,13 @@ def layout_of(
 
     Addresses are given to C++, so that nothing but plain tensors of just the right number of
     elements may pass; looked at before every step.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    weight : Tensor
+    grad : Tensor, optional
+    buffer : Tensor, optional
 
     Returns
     -------
