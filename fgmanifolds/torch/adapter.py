@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-import pymanopt
 import torch
 from torch import Tensor, nn
 
-from fgmanifolds.geometry import COMPONENTS, ScaledProductManifold
-from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.torch import poms
+from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch.collection import Collection, build_layer
 from fgmanifolds.torch.distributed import WORLD, Ranks, check_agreement, unwrapped
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 from fgmanifolds.torch.options import check_same_options, listed, plain, wanted_map_sizes
-from fgmanifolds.torch.problem import pom_problem
+from fgmanifolds.torch.pom_access import PomAccess
 from fgmanifolds.torch.selection import LayerOptions, patterns_of, select
 from fgmanifolds.torch.sharded import is_sharded, reshard_
 from fgmanifolds.torch.spread import remove_hooks
@@ -30,7 +27,7 @@ from fgmanifolds.validation import check_choice, check_integer, damage_refused
 __all__ = ["POMAdapter"]
 
 
-class POMAdapter:
+class POMAdapter(PomAccess):
     """Map the weights of a model onto products of weight manifolds.
 
     Kernels of convolutions (of any dimension, grouped, transposed) and blocks of
@@ -283,88 +280,7 @@ class POMAdapter:
             return torch.ones(found.view.grid.channels, dtype=torch.float64)
         return found.spread.value
 
-    # POMs -----------------------------------------------------------------------
-
-    def pom_names(self, layer: str) -> list[str]:
-        """Names of the POMs of a layer: channels, and number and kind of components."""
-        return poms.pom_names(self.layer(layer))
-
-    def weight_sets(self, layer: str) -> list[tuple[str, list[tuple[int, int]]]]:
-        """Sets of a layer, in the order of its POMs.
-
-        Returns
-        -------
-        list of (manifold, list of (output, input))
-            For each POM its manifold, and the channels of the layer that its weights connect.
-        """
-        return poms.weight_sets(self.layer(layer))
-
-    def manifold(self, layer: str, pom: int) -> ScaledProductManifold:
-        """POM number `pom` of a layer, at its present radii.
-
-        Components of equal shape and manifold stand as the copies of one component.
-
-        Parameters
-        ----------
-        layer : str
-            Name of the layer in the model.
-        pom : int
-            Number of the POM, from 0.
-        """
-        return poms.pom_manifold(self.layer(layer), pom)
-
-    def point(self, layer: str, pom: int) -> list[Array]:
-        """The present weight on POM number `pom` of a layer, as float64 arrays.
-
-        Parameters
-        ----------
-        layer : str
-            Name of the layer in the model.
-        pom : int
-            Number of the POM, from 0.
-        """
-        found = self.layer(layer)
-        return poms.pom_entries(found, pom, found.weight.detach())
-
-    def load_point_(self, layer: str, pom: int, point: Sequence[Array], tol: float = 1e-6) -> None:
-        """Store a point of POM number `pom` in the layer's weight.
-
-        Parameters
-        ----------
-        layer : str
-            Name of the layer in the model.
-        pom : int
-            Number of the POM, from 0.
-        point : sequence of arrays
-            One for each component.
-        tol : float
-            Largest relative distance of the point from the manifold.
-
-        Raises
-        ------
-        ValueError
-            If the point is off the POM by more than `tol`; the weight is unchanged then.
-        """
-        self.manifold(layer, pom).check_point(point, tol=tol)
-        poms.load_pom_point_(self.layer(layer), pom, list(point))
-
-    def problem(self, layer: str, pom: int, closure: Callable[[], Tensor]) -> pymanopt.Problem:
-        """A loss as a function of one POM of the network, for the optimizers of pymanopt.
-
-        Parameters
-        ----------
-        layer : str
-        pom : int
-        closure : callable
-            Evaluates the model and returns the loss, differentiable twice for
-            optimizers that use Hessians. The POM's weights are written to the model at
-            every evaluation; all others stay as they are.
-
-        Returns
-        -------
-        pymanopt.Problem
-        """
-        return pom_problem(self.layer(layer), pom, closure)
+    # Tables ---------------------------------------------------------------------
 
     def summary(self) -> pd.DataFrame:
         """Table of the layers: shapes, POMs, components, gamma, radii, and what was skipped.
