@@ -163,6 +163,16 @@ def _check_group(state: Any, mine: Mapping[str, Any], what: str) -> None:
             raise ValueError(f"{PREFIX}{name} of {what} is {value!r}.")
 
 
+def _shapes_of_state(name: str, parameter: Tensor) -> list[torch.Size]:
+    """Shapes that an optimizer's state may have."""
+    if name == "step":
+        return [torch.Size([])]
+    # POGO sees kernels as a batch of matrices.
+    whole = parameter.shape
+    batch = [torch.Size([whole[0] * whole[1], *whole[2:]])] if len(whole) == 4 else []
+    return [whole, *batch]
+
+
 def _check_kept(kept: Any, parameter: Tensor, what: str) -> None:
     if not isinstance(kept, Mapping):
         raise ValueError(f"{PREFIX}{what} has no state of a parameter.")
@@ -172,7 +182,7 @@ def _check_kept(kept: Any, parameter: Tensor, what: str) -> None:
             continue
         if not isinstance(value, Tensor) or value.layout != torch.strided:
             raise ValueError(f"{where} is a {type(value).__name__}.")
-        if value.shape != (torch.Size([]) if name == "step" else parameter.shape):
+        if value.shape not in _shapes_of_state(name, parameter):
             raise ValueError(f"{where} has shape {tuple(value.shape)}.")
         if not value.is_floating_point() or not bool(value.isfinite().all()):
             raise ValueError(f"{where} has entries that are no finite numbers.")

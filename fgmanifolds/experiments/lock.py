@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,13 +23,15 @@ LOCK, HOLDER = ".lock", ".holder.json"
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder, which is made if need be, for this process alone.
 
-    The lock is the operating system's, and ends with the process, however that ends.
+    The lock is the operating system's, and ends with the process, however that ends. Folders
+    that were made for it and got nothing put into them are taken away again.
 
     Raises
     ------
     ValueError
         If the folder cannot be written to, or another process holds it; the message names it.
     """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
@@ -49,7 +51,19 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
+        if [one.name for one in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
         lock.release()
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Take away folders, the innermost first, up to one that something is in."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _holder(folder: Path) -> str:
