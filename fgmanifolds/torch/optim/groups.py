@@ -69,6 +69,8 @@ def check_lr(lr: Any) -> None:
     if isinstance(lr, bool | str):
         raise ValueError(f"lr={lr!r} is not a number.")
     check_number("lr", lr, low=0)
+    if isinstance(lr, int) and lr >= 2**63:
+        raise ValueError(f"lr={lr!r} is more than torch's integers hold.")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
