@@ -84,15 +84,14 @@ def step_table(rounds: int) -> pd.DataFrame:
         medians = interleaved(steps, rounds, name)
         rows += [
             {
-                "network": name,
-                "method": method,
+                "what": f"{name}: {method}",
                 "ms": value,
                 "over SGD foreach": value / medians["SGD foreach"],
                 "over SGD fused": value / medians["SGD fused"],
             }
             for method, value in medians.items()
         ]
-    return pd.DataFrame(rows).set_index(["network", "method"])
+    return pd.DataFrame(rows).set_index("what")
 
 
 def depth_table(rounds: int) -> pd.DataFrame:
