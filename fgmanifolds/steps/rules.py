@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fgmanifolds.steps.formulas import global_bound, local_distance, paper, relative, theorem2
+from fgmanifolds.steps.formulas import (
+    at_local_distance,
+    global_bound,
+    local_distance,
+    paper,
+    relative,
+    theorem2,
+)
 from fgmanifolds.validation import check_choice
 
 __all__ = [
@@ -106,8 +113,7 @@ class Corollary2(StepRule):
 
     def __call__(self, norm: Any, geometry: PomGeometry) -> Any:
         """As :class:`StepRule` says."""
-        rho = geometry.rho_hat
-        return theorem2(norm * (rho > 0), rho, geometry.kappa)
+        return at_local_distance(norm, geometry.rho_hat, geometry.kappa)
 
 
 class GlobalBound(StepRule):
