@@ -1,7 +1,13 @@
-"""Checkpoints that were changed by hand: a documented error, or a run that goes on."""
+"""Checkpoints that were changed by hand: a documented error, or a run that goes on.
+
+``python -m tests.experiments.test_tampering 10000`` makes so many changes, and counts.
+"""
 
 import copy
 import math
+import random
+import sys
+from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -203,3 +209,18 @@ def test_what_must_be_refused_is(kind):
         with pytest.raises(ValueError, match=r"checkpoint|the run to resume"):
             run.load_state_dict({**state, **change})
         assert fingerprint_of(run) == before
+
+
+def main():
+    """Print what became of many changes."""
+    count, drawn = int(sys.argv[1]), random.Random(0)
+    found = Counter()
+    for _ in range(count):
+        kind = drawn.choice(KINDS)
+        found[kind, check(kind, drawn.randrange(10**6), drawn.randrange(10**6))] += 1
+    for (kind, result), number in sorted(found.items()):
+        print(kind, result, number)
+
+
+if __name__ == "__main__":
+    main()

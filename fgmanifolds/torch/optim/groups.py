@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fgmanifolds.steps import GRADIENT_NORMS
@@ -12,6 +13,9 @@ from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.validation import check_bool, check_choice, check_number
 
 __all__ = ["MOMENTUM_SPACES", "check_lr", "check_options", "make_groups"]
+
+#: torch refuses to multiply tensors of float32 by more than they hold.
+LARGEST = torch.finfo(torch.float32).max
 
 #: Where momentum may live.
 MOMENTUM_SPACES = ("ambient", "tangent")
@@ -66,11 +70,7 @@ def check_lr(lr: Any) -> None:
         if lr.numel() != 1:
             raise ValueError(f"lr has {lr.numel()} elements; a tensor lr must have one.")
         return
-    if isinstance(lr, bool | str):
-        raise ValueError(f"lr={lr!r} is not a number.")
-    check_number("lr", lr, low=0)
-    if isinstance(lr, int) and lr >= 2**63:
-        raise ValueError(f"lr={lr!r} is more than torch's integers hold.")
+    check_real("lr", lr)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -89,5 +89,7 @@ def check_real(argument: str, value: Any, *, below: float | None = None) -> None
     if isinstance(value, bool | str):
         raise ValueError(f"{argument}={value!r} is not a number.")
     check_number(argument, value, low=0)
+    if value > LARGEST or (isinstance(value, int) and value >= 2**63):
+        raise ValueError(f"{argument}={value!r} is more than torch's numbers hold.")
     if below is not None and not float(value) < below:
         raise ValueError(f"{argument}={value!r} must be in [0, {below:g}).")
