@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from fgmanifolds.torch.ops.manifolds import OPS, ManifoldOps
 from fgmanifolds.torch.scaling import geometric_scaling, radii
 from fgmanifolds.torch.selection import KEEP, LayerOptions
 from fgmanifolds.torch.sharded import whole, wholly
-from fgmanifolds.torch.spread import FeatureSpread
+
+if TYPE_CHECKING:
+    from fgmanifolds.torch.spread import FeatureSpread
 
 __all__ = ["POMLayer"]
 

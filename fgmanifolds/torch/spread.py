@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fgmanifolds.torch.layers import Features, LayerReader
+from fgmanifolds.torch.moments import add_moments_, add_moments_op
 
 __all__ = ["FeatureSpread", "fold_spreads_", "remove_hooks"]
 
 #: Weight of the newest step in the running averages, as in BatchNorm.
 MOMENTUM = 0.1
-
-#: Values of a channel in one pass up to which all are taken; of more, random places.
-ENOUGH = 4096
 
 #: Tensors of a :class:`FeatureSpread`, and those that states of older versions lack (being 0).
 STATE = ("mean", "square", "sums", "seen", "passes")
@@ -52,6 +50,8 @@ class FeatureSpread:
 
     Attributes
     ----------
+    native : bool
+        Whether features on the CPU are summed in C++.
     mean, square : float64 tensors of shape [channels]
         Running averages of the mean and of the second moment.
     sums : float64 tensor of shape [3, channels]
@@ -68,12 +68,17 @@ class FeatureSpread:
         Whether the hook was taken off.
     """
 
+    native = False
     waiting = False
     compiled = False
     removed = False
 
     def __init__(
-        self, module: nn.Module, parameter: str, reader: LayerReader, channels: int
+        self,
+        module: nn.Module,
+        parameter: str,
+        reader: LayerReader,
+        channels: int,
     ) -> None:
         device = getattr(module, parameter).device
         self.mean = torch.zeros(channels, dtype=torch.float64, device=device)
@@ -108,9 +113,9 @@ class FeatureSpread:
         self.waiting = True
         if torch.compiler.is_compiling():
             self.compiled = True
-            _add_moments_op(x, self.sums, self.passes, axis, start, width)
+            add_moments_op(x, self.sums, self.passes, axis, start, width, self.native)
         else:
-            add_moments_(x, self.sums, self.passes, axis, start, width)
+            add_moments_(x, self.sums, self.passes, axis, start, width, self.native)
 
     def _to(self, device: torch.device) -> None:
         for name in STATE:
@@ -166,94 +171,3 @@ def remove_hooks(module: nn.Module) -> None:
             spread.removed = True
             del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
-
-
-# Moments of one pass ------------------------------------------------------------------
-
-
-@torch.no_grad()
-def add_moments_(
-    x: Tensor, sums: Tensor, passes: Tensor, axis: int, start: int, width: int
-) -> None:
-    """Add number, sum and sum of squares of each channel's finite values to `sums`.
-
-    Parameters
-    ----------
-    x : tensor
-        Features, channels along `axis`.
-    sums : float64 tensor of shape [3, channels]
-        Changed in place, in columns from `start` on.
-    passes : int64 tensor
-        Grows by 1; where a channel has more than :data:`ENOUGH` values, random places are
-        drawn from it.
-    axis, start, width : int
-    """
-    # In the backward pass, features are those of a forward pass that was seen already.
-    if x.numel() == 0 or torch._C._current_graph_task_id() != -1:
-        return
-    passes.add_(1)
-    values = _values(x, axis, passes).float()
-    total, squares = values.sum((0, 2)), (values * values).sum((0, 2))
-    part = sums[:, start : start + width]
-    # Only on the CPU does a look at the sums not make anybody wait.
-    if x.device.type == "cpu" and bool((total + squares).isfinite().all()):
-        number = torch.full_like(total, values.numel() // width)
-        part += torch.stack([number, total, squares])
-        return
-    values = values.double()
-    finite = values.isfinite()
-    kept = torch.where(finite, values, 0.0)
-    parts = finite.sum((0, 2)).double(), kept.sum((0, 2)), (kept * kept).sum((0, 2))
-    part += torch.stack(parts)
-
-
-@torch.library.custom_op("fgmanifolds::add_moments_", mutates_args=("sums", "passes"))
-def _add_moments_op(
-    x: Tensor, sums: Tensor, passes: Tensor, axis: int, start: int, width: int
-) -> None:
-    """:func:`add_moments_` as ``torch.compile`` sees it: one operator."""
-    add_moments_(x, sums, passes, axis, start, width)
-
-
-@_add_moments_op.register_fake
-def _(x: Tensor, sums: Tensor, passes: Tensor, axis: int, start: int, width: int) -> None:
-    return None
-
-
-def _values(x: Tensor, axis: int, passes: Tensor) -> Tensor:
-    """Values of each channel as ``[places, channels, neighbours]``, at most about ENOUGH."""
-    if axis == x.dim() - 1:
-        return _some_rows(x.reshape(-1, x.shape[-1]), passes)
-    batch = x if axis > 0 else x[None]
-    each = batch[:, 0].numel()
-    if each <= ENOUGH:
-        return batch.flatten(2)
-    if batch.stride(1) == 1 and batch.shape[1] > 1:  # channels_last
-        return _some_rows(batch.movedim(1, -1).flatten(0, -2), passes)
-    width = batch.shape[-1]
-    if batch.dim() == 3 or width > ENOUGH // 8:
-        maps = batch.flatten(2)
-        places = _places(each, ENOUGH, passes)
-        return maps[places // maps.shape[2], :, places % maps.shape[2]][:, :, None]
-    # Whole lines: they lie together in memory.
-    lines = batch.flatten(2, -2)
-    places = _places(each // width, ENOUGH // width, passes)
-    return lines[places // lines.shape[2], :, places % lines.shape[2]]
-
-
-def _some_rows(rows: Tensor, passes: Tensor) -> Tensor:
-    if len(rows) > ENOUGH:
-        rows = rows[_places(len(rows), ENOUGH, passes)]
-    return rows[:, :, None]
-
-
-def _places(total: int, number: int, passes: Tensor) -> Tensor:
-    """Random places below `total`: a hash of the number of the pass, so that no state is needed.
-
-    The finaliser of SplitMix64 (Steele, Lea & Flood 2014), whose products wrap around.
-    """
-    z = torch.arange(number, device=passes.device) + passes * ENOUGH
-    z = (z + 1) * -7046029254386353131
-    z = (z ^ (z >> 30 & 0x3FFFFFFFF)) * -4658895280553007687
-    z = (z ^ (z >> 27 & 0x1FFFFFFFFF)) * -7723592293110705685
-    return (z ^ (z >> 31 & 0x1FFFFFFFF)) % total

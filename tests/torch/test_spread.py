@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from fgmanifolds.torch import FGSGD, POMAdapter
-from fgmanifolds.torch.ops.native import available
-from fgmanifolds.torch.spread import ENOUGH
+from fgmanifolds.torch import FGSGD, POMAdapter, moments
+from fgmanifolds.torch.moments import ENOUGH, add_moments_
+from fgmanifolds.torch.ops.native import NativeBuildError, available
 
 
 def layers(**options):
@@ -188,3 +188,83 @@ def test_copies_measure_their_own_model():
     twin.model(images(5.0))
     assert folded(twin).min() > 1.5
     assert torch.equal(folded(adapter), torch.ones(2, dtype=torch.float64))
+
+
+# The C++ function ---------------------------------------------------------------------------
+
+FORMS = {
+    "vectors": ((300, 7), 1),
+    "sequences": ((40, 130, 9), 2),
+    "signals": ((9, 5, 700), 1),
+    "unbatched": ((5, 33, 200), 0),
+    "small maps": ((6, 7, 5, 3), 1),
+    "maps": ((40, 7, 15, 20), 1),
+    "wide maps": ((3, 4, 9, 600), 1),
+    "one value": ((1, 3, 1, 1), 1),
+    "volumes": ((5, 3, 12, 13, 14), 1),
+}
+
+
+def moments_of(x, axis, native, width=None, start=1):
+    width = x.shape[axis] if width is None else width
+    sums = torch.zeros(3, width + 3, dtype=torch.float64)
+    passes = torch.tensor(4)
+    add_moments_(x, sums, passes, axis, start, width, native)
+    assert int(passes) == 5
+    assert (sums[:, :start] == 0).all()
+    assert (sums[:, start + width :] == 0).all()
+    return sums[:, start : start + width]
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_cpp_takes_the_same_values(form, last, dtype):
+    shape, axis = FORMS[form]
+    x = (3 * torch.randn(shape, generator=torch.Generator().manual_seed(0)) + 1).to(dtype)
+    if last and x.dim() in (4, 5):
+        form = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+        x = x.contiguous(memory_format=form)
+    elif last:
+        x = torch.stack([x, x], -1)[..., 0]  # with gaps
+    ours, theirs = moments_of(x, axis, True), moments_of(x, axis, False)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    if theirs[0, 0] == x.numel() / x.shape[axis]:  # all values: an independent sum
+        others = [i for i in range(x.dim()) if i != axis]
+        torch.testing.assert_close(ours[1], x.double().sum(others), rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(ours[2], x.double().square().sum(others), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler")
+def test_cpp_is_used_and_leaves_out_what_is_not_finite(monkeypatch):
+    x = torch.randn(40, 7, 15, 20)
+    calls = []
+    monkeypatch.setattr(moments, "_values", lambda *args: calls.append(1) or values(*args))
+    net, adapter = layers()
+    net(images())
+    assert not calls
+    assert all(spread.native for spread in adapter.collection.spreads)
+    x[3, 2] = math.nan
+    ours, theirs = moments_of(x, 1, True), moments_of(x, 1, False)
+    assert len(calls) == 2
+    assert torch.equal(ours, theirs)
+    assert ours.isfinite().all()
+
+
+def test_without_cpp(monkeypatch):
+    monkeypatch.setenv("FGMANIFOLDS_NATIVE", "0")
+    _, adapter = layers()
+    assert not any(spread.native for spread in adapter.collection.spreads)
+    monkeypatch.delenv("FGMANIFOLDS_NATIVE")
+    monkeypatch.setattr(moments, "load_moments", raiser)
+    with pytest.warns(RuntimeWarning, match="features are measured through torch, since .*: no"):
+        _, adapter = layers()
+    assert not any(spread.native for spread in adapter.collection.spreads)
+
+
+def raiser():
+    raise NativeBuildError("no")
+
+
+values = moments._values

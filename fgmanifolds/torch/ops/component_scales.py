@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.components import Blocks, ComponentBatch, Kernels
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native.blocks import Block, BlockSteps, blocks_of
+from fgmanifolds.torch.ops.native.blocks import Block, BlockSteps, Rows, blocks_of
 
 __all__ = ["ComponentScales"]
 
@@ -19,13 +19,16 @@ class ComponentScales:
     ----------
     layer : POMLayer
     native : bool
-        Whether blocks of float32 matrices on the CPU go through C++.
+        Whether float32 tensors on the CPU go through C++.
     """
 
     def __init__(self, layer: POMLayer, *, native: bool) -> None:
         self._batches, self._n = layer.view.batches, layer.view.n_components
         walk = native and layer.view.lines is not None
         self._steps = _flat_steps(self._batches, self._n) if walk else None
+        (first, *others) = self._batches
+        rows = native and isinstance(first, Kernels) and not others
+        self._rows = Rows(first.members, first.shape[0] * first.shape[1]) if rows else None
 
     def mean_squares(self, tensor: Tensor, kind: torch.dtype) -> Tensor:
         """Mean of the squared entries of each component, shape [n], in a floating type.
@@ -35,6 +38,8 @@ class ComponentScales:
         tensor : Tensor
         kind : torch.dtype
         """
+        if self._rows is not None and self._rows.take(tensor):
+            return self._rows.mean_squares(tensor).to(kind)
         own = None if self._steps is None else self._steps.take([tensor])
         if self._steps is not None and own is not None:
             sums = self._steps.project(own, own).to(kind)
@@ -62,6 +67,8 @@ class ComponentScales:
         tensor : Tensor
         factor : Tensor
         """
+        if self._rows is not None and self._rows.take(tensor):
+            return self._rows.scaled(tensor, factor)
         if self._steps is not None and self._steps.take([tensor]) is not None:
             out = torch.zeros_like(tensor)
             self._steps.add_([out], [tensor], factor)

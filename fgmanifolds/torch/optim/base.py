@@ -15,8 +15,7 @@ from fgmanifolds.steps import StepRule
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import DRIFTING
-from fgmanifolds.torch.ops.native import available, has_blocks, load_blocks
-from fgmanifolds.torch.optim.building import loads_or_warns
+from fgmanifolds.torch.optim.building import GIVEN, NativeMixin
 from fgmanifolds.torch.optim.foreach import add_, added
 from fgmanifolds.torch.optim.groups import check_options, make_groups
 from fgmanifolds.torch.optim.guards import Guards
@@ -30,7 +29,7 @@ from fgmanifolds.validation import check_bool, check_integer
 __all__ = ["POMOptimizer"]
 
 
-class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
+class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
     r"""Base class of optimizers on the POMs of an adapter.
 
     A subclass gives Euclidean directions; the step rule, the move along the projected
@@ -89,8 +88,9 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
         seconds, and later ones with other radii or learning rates are not compiled anew.
     native : bool or None
         Whether weights in float32 on the CPU go through C++ functions, compiled when the optimizer
-        is made and kept in the user's cache: here the blocks of linear layers and 1 x 1
-        convolutions. None: if there is a C++ compiler and the variable FGMANIFOLDS_NATIVE is not 0.
+        is made (a second each, kept in the user's cache). None: if there is a C++ compiler and
+        the variable FGMANIFOLDS_NATIVE is not 0. With a rule that needs a reference, or another
+        retraction than "qr", small kernels go through torch.
     capturable : bool
         Whether steps may be captured in a CUDA graph. Nothing waits for the device
         then: gradients and weights are not checked.
@@ -162,7 +162,8 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
         self.skip_nonfinite, self.capturable, self.compile = skip_nonfinite, capturable, compile
         self.skipped_steps = self.steps = 0
         self._rules = RuleBook()
-        self._native_blocks = self._choose_blocks(native)
+        self.native = self._wants_native(native)
+        self._native_blocks = self.native and self._load_blocks()
         self._forget()
         options = {
             "lr": lr,
@@ -175,30 +176,15 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
             **defaults,
         }
         super().__init__(make_groups(adapter, params), options)
+        self._native_way()
 
     def _forget(self) -> None:
         """Forget what follows from the state of the adapter and the model."""
+        self._way = None
         self._poms = PomSteps(self.adapter, compile=self.compile, native=self._native_blocks)
         self._guards = Guards(self.adapter)
         self._radii_version = self.adapter.version
         self._radii = {name: x.radius.clone() for name, x in self.adapter.layers.items()}
-
-    def _choose_blocks(self, native: bool | None) -> bool:
-        """Compile the C++ functions for blocks, if they are to be used."""
-        if native is not None:
-            check_bool("native", native)
-        if native and self.compile:
-            raise ValueError("native=True and compile=True are two ways for the same kernels.")
-        if native and not available():
-            raise ValueError(
-                "native=True needs a C++ compiler: set CXX, or install c++ (and do not set "
-                "FGMANIFOLDS_NATIVE=0)."
-            )
-        wanted = available() and not self.compile if native is None else native
-        layers = self.adapter.layers.values()
-        if not wanted or not any(has_blocks(layer) for layer in layers):
-            return False
-        return loads_or_warns(self, load_blocks)
 
     # What a subclass says -----------------------------------------------------------
 
@@ -360,6 +346,11 @@ class POMOptimizer(ReferenceMixin, StateMixin, Optimizer):
         add_(active.plain, directions[number:], group["foreach"], alpha=-group["lr"])
         if active.layers:
             by_weight = dict(zip(map(id, params), directions, strict=True))
+            way = self._native_way()
+            taken = [] if way is None else way.split(active, self.state, by_weight)
+            if way is not None and taken:
+                way.look(taken)
+                active = self._step_natively(active, taken, {**group, **GIVEN})
             scale = self.gradient_scale(group)
             self._poms.step_(active, self.state, by_weight, scale, self._references)
 

@@ -13,7 +13,7 @@ from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.component_scales import ComponentScales
 from fgmanifolds.torch.ops.table import computing_type
 from fgmanifolds.torch.optim.base import POMOptimizer
-from fgmanifolds.torch.optim.foreach import decay_
+from fgmanifolds.torch.optim.foreach import lerp_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.torch.sharded import whole
@@ -53,6 +53,7 @@ class FGAdam(POMOptimizer):
     gradient_state: ClassVar[dict[str, int]] = {"exp_avg": 1, "exp_avg_sq": 2}
     tangent_state: ClassVar[tuple[str, ...]] = ("exp_avg",)
     own_type_state: ClassVar[tuple[str, ...]] = ("mean_square", "exp_avg_sq")
+    _native_directions: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -115,15 +116,15 @@ class FGAdam(POMOptimizer):
         states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
         torch._foreach_add_([state["step"] for state in states], 1)
         moments = [state["exp_avg"] for state in states]
-        decay_(moments, grads, group["foreach"], keep=first, share=1 - first)
+        lerp_(moments, grads, group["foreach"], weight=1 - first)
         squares = [self._mean_squares(x, layer) for x, layer in zip(grads, layers, strict=True)]
         averages = [state["exp_avg_sq"] for state in states]
-        decay_(averages, squares, group["foreach"], keep=second, share=1 - second)
+        lerp_(averages, squares, group["foreach"], weight=1 - second)
         roots = torch._foreach_sqrt(averages)
         steps = [state["step"] for state in states]
-        torch._foreach_div_(roots, [(1 - second**step) ** 0.5 for step in steps])
+        torch._foreach_div_(roots, torch._foreach_sqrt(_one_minus_powers(second, steps)))
         torch._foreach_add_(roots, group["eps"])
-        torch._foreach_mul_(roots, [1 - first**step for step in steps])
+        torch._foreach_mul_(roots, _one_minus_powers(first, steps))
         return [
             self._divided(moment, root, layer)
             for moment, root, layer in zip(moments, roots, layers, strict=True)
@@ -172,3 +173,11 @@ class FGAdam(POMOptimizer):
         second = shape if layer is None else (layer.view.n_components,)
         shapes = super().state_shapes(parameter, layer)
         return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
+
+
+def _one_minus_powers(base: float, exponents: Sequence[Tensor]) -> list[Tensor]:
+    """1 - base^exponent, which corrects a running mean for its start at 0."""
+    powers = torch._foreach_pow(base, list(exponents))
+    torch._foreach_neg_(powers)
+    torch._foreach_add_(powers, 1.0)
+    return list(powers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -12,12 +11,10 @@ from torch import Tensor
 from fgmanifolds.steps.norms import gradient_scale
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native import Taken, available
+from fgmanifolds.torch.ops.native import Taken
 from fgmanifolds.torch.optim.base import POMOptimizer
-from fgmanifolds.torch.optim.building import loads_or_warns
 from fgmanifolds.torch.optim.foreach import added, decay_
 from fgmanifolds.torch.optim.groups import check_real
-from fgmanifolds.torch.optim.native_way import NativeWay
 from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.validation import check_bool
 
@@ -43,17 +40,11 @@ class FGSGD(POMOptimizer):
         is normal to the manifold when it comes in, so that without momentum, or with momentum
         on tangent spaces, it has no effect there; with momentum a little remains.
     nesterov : bool
-    native : bool or None
-        Whether float32 weights on the CPU go through C++ functions, which are
-        compiled when the optimizer is made (a second, kept in the user's cache). None: if
-        there is a C++ compiler and the variable FGMANIFOLDS_NATIVE is not 0. Small kernels go
-        through a whole step in C++; other kernels, and all with momentum on
-        tangent spaces, a rule that needs a reference or another retraction than "qr", take the
-        way through torch, as subclasses do.
     **options
         As :class:`POMOptimizer` takes them: `params`, `maximize`, `rule`, `gradient_norm`,
         `momentum_space`, `stabilize_every`, `check_every`, `skip_nonfinite`, `foreach`,
-        `compile`, `capturable`.
+        `compile`, `capturable`, `native`. The C++ step of small kernels has the momentum in it,
+        unless that lives on tangent spaces.
 
     Raises
     ------
@@ -64,7 +55,6 @@ class FGSGD(POMOptimizer):
 
     gradient_state: ClassVar[dict[str, int]] = {"momentum_buffer": 1}
     tangent_state: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
-    _copied: ClassVar[tuple[str, ...]] = ("native",)
 
     def __init__(
         self,
@@ -74,14 +64,10 @@ class FGSGD(POMOptimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
-        *,
-        native: bool | None = None,
         **options: Any,
     ) -> None:
-        self.native = False
         own: dict[str, Any] = {"momentum": momentum, "dampening": dampening, "nesterov": nesterov}
-        super().__init__(adapter, lr, weight_decay=weight_decay, native=native, **own, **options)
-        self._choose_way(native)
+        super().__init__(adapter, lr, weight_decay=weight_decay, **own, **options)
 
     def check_group(self, options: dict[str, Any]) -> None:
         """See :meth:`POMOptimizer.check_group`."""
@@ -127,41 +113,21 @@ class FGSGD(POMOptimizer):
         shapes = super().state_shapes(parameter, layer)
         return {**shapes, "momentum_buffer": tuple(parameter.shape)}
 
-    # The C++ way: this class's own, since a subclass may go elsewhere -------------------
+    # The C++ way with momentum in it: this class's own, since a subclass may go elsewhere ---
 
     def _forget(self) -> None:
         super()._forget()
-        self._way: NativeWay | None = None
         self._taken: dict[int, list[Taken]] = {}
 
-    def _choose_way(self, native: bool | None) -> None:
-        """Compile the C++ step, if it is to be used."""
-        if native and type(self) is not FGSGD:
-            raise ValueError(
-                f"native=True: the C++ step is that of FGSGD, and {type(self).__name__} may go "
-                "elsewhere; leave native out."
-            )
-        wanted = available() if native is None else native
-        self.native = wanted and type(self) is FGSGD and not self.compile
-        if self.native:
-            self._native_way()
-
-    def _native_way(self) -> NativeWay | None:
-        if self.native and self._way is None:
-            self.native = loads_or_warns(self, self._make_way)
-        return self._way if self.native else None
-
-    def _make_way(self) -> None:
-        self._way = NativeWay(self.adapter)
-
-    def _native_layers(self, active: Active) -> list[Taken]:
-        ambient = active.group["momentum_space"] == "ambient"
-        plain = ambient and self.adapter.options["retraction"] == "qr"
-        way = self._native_way() if plain and not active.rule.needs_reference else None
+    def _with_momentum(self, active: Active) -> list[Taken]:
+        """The layers of a group that C++ steps from their gradients."""
+        if type(self) is not FGSGD or active.group["momentum_space"] != "ambient":
+            return []
+        way = self._native_way()
         return [] if way is None else way.split(active, self.state)
 
     def _may_step(self, active: Sequence[Active]) -> bool:
-        self._taken = {id(one.group): self._native_layers(one) for one in active}
+        self._taken = {id(one.group): self._with_momentum(one) for one in active}
         taken = [one for found in self._taken.values() for one in found]
         if taken:
             assert self._way is not None
@@ -180,21 +146,5 @@ class FGSGD(POMOptimizer):
     def _step_group(self, active: Active) -> None:
         taken = self._taken.get(id(active.group), [])
         if taken:
-            self._step_natively(active, taken)
-            names = {one.layer.name for one in taken}
-            rest = [layer for layer in active.layers if layer.name not in names]
-            active = dataclasses.replace(active, layers=rest)
+            active = self._step_natively(active, taken, active.group)
         super()._step_group(active)
-
-    def _step_natively(self, active: Active, taken: list[Taken]) -> None:
-        way, group = self._way, active.group
-        assert way is not None
-        assert way.table is not None
-        scale = self.gradient_scale(group)
-        past = way.past(taken, self.state)
-        norm, g = way.step_(taken, group, active.rule, past, scale)
-        norm = scale * norm
-        way.remember(taken, norm)
-        for one in taken:
-            first, end = way.table.offsets[one.position], way.table.offsets[one.position + 1]
-            self._poms.last[one.layer.name] = norm, g, slice(first, end)

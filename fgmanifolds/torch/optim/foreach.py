@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["add_", "added", "decay_"]
+__all__ = ["add_", "added", "decay_", "lerp_"]
 
 
 def add_(
@@ -77,3 +77,22 @@ def decay_(
         for target in targets:
             target.mul_(keep)
     add_(targets, values, foreach, alpha=share)
+
+
+def lerp_(
+    targets: Sequence[Tensor], values: Sequence[Tensor], foreach: bool | None, *, weight: float
+) -> None:
+    """Move each target towards its value by a share of the way, in place.
+
+    Parameters
+    ----------
+    targets, values : list of Tensor
+    foreach : bool
+    weight : float
+    """
+    same = [v.to(t.dtype) for t, v in zip(targets, values, strict=True)]
+    if foreach is None or foreach:
+        torch._foreach_lerp_(list(targets), same, weight)
+        return
+    for target, value in zip(targets, same, strict=True):
+        target.lerp_(value, weight)

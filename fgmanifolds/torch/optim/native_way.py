@@ -1,9 +1,9 @@
-"""The C++ way of FGSGD: small float32 kernels on the CPU."""
+"""The C++ way: small float32 kernels on the CPU."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +73,11 @@ class NativeGeometry:
 class NativeWay:
     """Tables of the layers that the C++ step can take, and what it remembers between steps.
 
-    One pass over gradients sums their squares over the POMs. With the norms of the momenta, from
-    the step before, they bound the norms R of the present
-    directions, so that most layers need but one more pass: only where the bound exceeds
-    g(R_past) are the directions of a layer projected once without a move.
+    It goes along directions that are given, or has momentum itself, which is FGSGD's. One pass
+    over gradients sums their squares over the POMs. With the norms of the momenta, from the step
+    before, they bound the norms R of the present directions, so that most layers need but one
+    more pass: only where the bound exceeds g(R_past) are the directions of a layer projected once
+    without a move.
 
     Parameters
     ----------
@@ -112,14 +113,20 @@ class NativeWay:
         sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
         self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
 
-    def split(self, active: Active, state: Any) -> list[Taken]:
+    def split(
+        self, active: Active, state: Any, directions: Mapping[int, Tensor] | None = None
+    ) -> list[Taken]:
         """The layers of a group that this way takes at this step.
 
         Parameters
         ----------
         active : Active
         state : object
+        directions : mapping of int to Tensor, optional
+            By the identity of the weight. Default: the gradients, with the momenta of the state.
         """
+        if active.rule.needs_reference or self._adapter.options["retraction"] != "qr":
+            return []
         self._renew()
         taken = []
         for layer in active.layers:
@@ -127,15 +134,19 @@ class NativeWay:
             if position is None:
                 continue
             weight = layer.weight
-            grad, own = weight.grad, state[weight]
-            assert grad is not None
-            inputs = layout_of(layer, weight, grad, own.get("momentum_buffer"))
+            own, buffer = state[weight], None
+            if directions is None:
+                vector, buffer = weight.grad, own.get("momentum_buffer")
+            else:
+                vector = directions[id(weight)]
+            assert vector is not None
+            inputs = layout_of(layer, weight, vector, buffer)
             if inputs is not None:
-                taken.append(Taken(position, layer, weight, grad, own, inputs))
+                taken.append(Taken(position, layer, weight, vector, own, inputs))
         return taken
 
     def look(self, taken: Sequence[Taken]) -> None:
-        """Sum the squares of the present gradients over the POMs, for all that follows."""
+        """Sum the squares of the gradients, or directions, over the POMs, for all that follows."""
         assert self.table is not None
         self._squares = self.table.gradient_squares(taken)
 
@@ -209,26 +220,40 @@ class NativeWay:
         taken: Sequence[Taken],
         group: dict[str, Any],
         rule: StepRule,
-        past: Tensor,
+        state: Any,
         scale: float,
-    ) -> tuple[Tensor, Tensor]:
-        """Step some layers of a group.
+        last: dict[str, tuple[Tensor, Tensor, slice]],
+    ) -> None:
+        """Step some layers of a group, and remember their norms.
 
         Parameters
         ----------
         taken : sequence of Taken
         group : dict
         rule : StepRule
-        past : Tensor of shape [POMs of the table]
-            Running means of R^2; nan where there is none.
+        state : object
         scale : float
             From direction to gradient.
-
-        Returns
-        -------
-        norm, g : tensors of shape [POMs of the table]
-            Norms of the projected directions.
+        last : dict
+            As :attr:`PomSteps.last`; takes the norms and denominators.
         """
+        assert self.table is not None
+        norm, g = self._move_(taken, group, rule, self.past(taken, state), scale)
+        norm = scale * norm
+        self.remember(taken, norm)
+        for one in taken:
+            first, end = self.table.offsets[one.position], self.table.offsets[one.position + 1]
+            last[one.layer.name] = norm, g, slice(first, end)
+
+    def _move_(
+        self,
+        taken: Sequence[Taken],
+        group: dict[str, Any],
+        rule: StepRule,
+        past: Tensor,
+        scale: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Move; norms of the projected directions and denominators, shape [POMs of the table]."""
         assert self.table is not None
         if group["momentum"] != 0:
             for one in taken:

@@ -21,7 +21,7 @@ __all__ = ["StateMixin"]
 #: Attributes that a copy of an optimizer needs beside what torch keeps.
 _OWN = (
     *("adapter", "stabilize_every", "check_every", "skip_nonfinite", "capturable", "compile"),
-    "_native_blocks",
+    *("native", "_native_blocks"),
 )
 
 #: State that is a sum of squares, or a number of steps.
@@ -211,11 +211,8 @@ class StateMixin(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deepcopy; torch's leaves out what is not its own."""
-        own = {name: getattr(self, name) for name in (*_OWN, *_COUNTS, *self._copied)}
+        own = {name: getattr(self, name) for name in (*_OWN, *_COUNTS)}
         return {**super().__getstate__(), **own}
-
-    #: Further attributes of a subclass that a copy needs.
-    _copied: ClassVar[tuple[str, ...]] = ()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """See :meth:`__getstate__`."""

@@ -12,6 +12,8 @@ from torch.nn.utils import prune
 
 from fgmanifolds.steps import StepRule
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter, POMOptimizer
+from fgmanifolds.torch.ops.native import available
+from fgmanifolds.torch.optim.pom_steps import PomSteps
 
 from .test_fgsgd import CURVED, batches, model, train
 
@@ -82,17 +84,45 @@ def test_my_sgd_is_fgsgd_without_momentum():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_a_subclass_of_fgsgd_is_not_taken_over_by_the_native_way():
+@pytest.mark.parametrize("native", [False, None])
+def test_a_subclass_of_fgsgd_goes_where_it_says(native):
     net, adapter = everything()
     x, y = next(batches(1))
-    up = Uphill(adapter, lr=1e-3)
-    assert not up.native
-    loss = F.cross_entropy(net(x), y)
-    loss.backward()
-    up.step()
-    assert F.cross_entropy(net(x), y) > loss
-    with pytest.raises(ValueError, match="the C\\+\\+ step is that of FGSGD, and Uphill"):
-        Uphill(adapter, native=True)
+    up = Uphill(adapter, lr=1e-3, momentum=0.9, native=native)
+    for _ in range(2):
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        up.step()
+        up.zero_grad()
+        assert F.cross_entropy(net(x), y) > loss
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler")
+@pytest.mark.parametrize("space", ["ambient", "tangent"])
+@pytest.mark.parametrize("make", [MySGD, Uphill, FGAdam])
+def test_directions_that_are_given_go_through_cpp(make, space, monkeypatch):
+    """As they go through torch, with norms and denominators; and they do go that way."""
+    nets, optimizers = [], []
+    for native in (True, False):
+        net, adapter = everything()
+        optimizer = make(adapter, lr=0.001, native=native, momentum_space=space)
+        for group in optimizer.param_groups:  # large gradients, so that g is at work
+            group["rule"] = "paper"
+        train(net, optimizer, 4)
+        nets.append(net), optimizers.append(optimizer)
+    layers = [optimizer.adapter.layers.values() for optimizer in optimizers]
+    for a, b in zip(*layers, strict=True):
+        torch.testing.assert_close(a.weight, b.weight, rtol=1e-4, atol=2e-6)
+    ours, theirs = (one.pom_statistics() for one in optimizers)
+    assert set(ours) == set(theirs)
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(PomSteps, "step_", lambda _, active, *__: names.extend(active.layers))
+    names = []
+    train(nets[0], optimizers[0], 1)
+    left = {layer.name for layer in names}
+    assert "conv" not in left
+    assert "head" in left
 
 
 def test_the_wrong_number_of_directions():

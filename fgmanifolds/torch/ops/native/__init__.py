@@ -1,13 +1,22 @@
 """The step of FG-SGD on small kernels as a C++ function, compiled where it is first used."""
 
 from fgmanifolds.torch.ops.native.blocks import has_blocks
-from fgmanifolds.torch.ops.native.build import NativeBuildError, available, load, load_blocks
+from fgmanifolds.torch.ops.native.build import (
+    NativeBuildError,
+    available,
+    load,
+    load_blocks,
+    load_moments,
+)
+from fgmanifolds.torch.ops.native.moments import Lines, add_moments
 from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, layout_of
 
 __all__ = [
+    "Lines",
     "NativeBuildError",
     "NativeTable",
     "Taken",
+    "add_moments",
     "available",
     "can_hold",
     "can_take",
@@ -15,4 +24,5 @@ __all__ = [
     "layout_of",
     "load",
     "load_blocks",
+    "load_moments",
 ]

@@ -221,7 +221,7 @@ static bool move_task(const Task &task, const uint8_t *kind, const float *radius
 }
 
 // The number of this interface, and the size of what is passed through it.
-extern "C" int64_t fgblocks_interface() { return 1 * 1000000 + (int64_t)sizeof(Matrix); }
+extern "C" int64_t fgblocks_interface() { return 2 * 1000000 + (int64_t)sizeof(Matrix); }
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
 // norms of the projected directions.
@@ -277,5 +277,28 @@ extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, con
             else
                 for (int64_t j = 0; j < width; ++j) to[j * apart] = scale * line[places[j]];
         }
+    }
+}
+
+// Mean squares of n rows of a few entries each, stored at the numbers of the rows.
+extern "C" void fgrows_mean_squares(const float *matrix, int64_t n, int64_t entries,
+                                    const int32_t *number, float *mean, int32_t threads) {
+    const float share = 1.0f / entries;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < n; ++i) {
+        const float *row = matrix + i * entries;
+        float sum = 0;
+        for (int64_t j = 0; j < entries; ++j) sum += row[j] * row[j];
+        mean[number[i]] = sum * share;
+    }
+}
+
+// The rows, each times the factor of its number.
+extern "C" void fgrows_scale(const float *matrix, int64_t n, int64_t entries, const int32_t *number,
+                             const float *factor, float *out, int32_t threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < n; ++i) {
+        const float own = factor[number[i]];
+        for (int64_t j = i * entries; j < (i + 1) * entries; ++j) out[j] = own * matrix[j];
     }
 }

@@ -21,6 +21,7 @@ __all__ = [
     "Block",
     "BlockCopies",
     "BlockSteps",
+    "Rows",
     "blocks_of",
     "has_blocks",
     "is_plain",
@@ -45,7 +46,7 @@ class _Matrix(ctypes.Structure):
 
 
 #: What the library must say of itself: version, and the size of the structure.
-INTERFACE = 1 * 1_000_000 + ctypes.sizeof(_Matrix)
+INTERFACE = 2 * 1_000_000 + ctypes.sizeof(_Matrix)
 
 
 def is_plain(tensor: Tensor, numel: int) -> bool:
@@ -329,3 +330,58 @@ class BlockCopies:
                 torch.get_num_threads(),
             )
             first += len(rows)
+
+
+class Rows:
+    """Small kernels that lie one after the other: mean squares, and multiples.
+
+    Parameters
+    ----------
+    numbers : int tensor of shape [n]
+        Numbers of the components, kernel after kernel.
+    entries : int
+        Of each kernel.
+    """
+
+    def __init__(self, numbers: Tensor, entries: int) -> None:
+        self._library = load_blocks()
+        self._numbers = numbers.to(torch.int32).contiguous()
+        self._entries = entries
+
+    def take(self, tensor: Tensor) -> bool:
+        """Whether a weight-shaped tensor is such as can be read."""
+        return is_plain(tensor, len(self._numbers) * self._entries)
+
+    def mean_squares(self, tensor: Tensor) -> Tensor:
+        """Mean of the squared entries of each component, shape [n]."""
+        means = torch.empty(len(self._numbers))
+        self._library.fgrows_mean_squares(
+            tensor.data_ptr(),
+            len(self._numbers),
+            self._entries,
+            self._numbers.data_ptr(),
+            means.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return means
+
+    def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
+        """The tensor with each component times its factor.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        factor : Tensor of shape [n]
+        """
+        factor = factor.float().contiguous()
+        out = torch.empty_like(tensor)
+        self._library.fgrows_scale(
+            tensor.data_ptr(),
+            len(self._numbers),
+            self._entries,
+            self._numbers.data_ptr(),
+            factor.data_ptr(),
+            out.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return out

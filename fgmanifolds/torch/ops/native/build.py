@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["NativeBuildError", "available", "load", "load_blocks"]
+__all__ = ["NativeBuildError", "available", "load", "load_blocks", "load_moments"]
 
 #: Not -ffast-math: a library that is linked with it makes the whole process flush subnormal
 #: numbers to zero as soon as it is loaded.
@@ -31,7 +31,7 @@ FLAGS = (
 )
 
 #: The files that are compiled, each with what it includes.
-STEP, BLOCKS = ("step.cpp", "planes.hpp"), ("blocks.cpp",)
+STEP, BLOCKS, MOMENTS = ("step.cpp", "planes.hpp"), ("blocks.cpp",), ("moments.cpp",)
 
 #: Set to 0, it turns the C++ way off.
 SWITCH = "FGMANIFOLDS_NATIVE"
@@ -139,6 +139,18 @@ def load_blocks() -> ctypes.CDLL:
     return _library("blocks", BLOCKS, [], declare_blocks)
 
 
+@functools.cache
+def load_moments() -> ctypes.CDLL:
+    """Give the compiled function for the moments of features.
+
+    Raises
+    ------
+    NativeBuildError
+        If there is no compiler, or it fails.
+    """
+    return _library("moments", MOMENTS, [], declare_moments)
+
+
 def _library(
     name: str, files_of: tuple[str, ...], defines: list[str], declare: Declare
 ) -> ctypes.CDLL:
@@ -213,9 +225,23 @@ def declare_blocks(library: ctypes.CDLL) -> None:
     library.fgblocks_project.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_move.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_copy.argtypes = [pointer, whole, *[pointer] * 4, *[whole] * 3, *[number] * 3]
+    library.fgrows_mean_squares.argtypes = [pointer, whole, whole, pointer, pointer, number]
+    library.fgrows_scale.argtypes = [pointer, whole, whole, *[pointer] * 3, number]
     library.fgblocks_project.restype = library.fgblocks_copy.restype = None
+    library.fgrows_mean_squares.restype = library.fgrows_scale.restype = None
     library.fgblocks_move.restype = number
     _check_interface(library.fgblocks_interface(), INTERFACE)
+
+
+def declare_moments(library: ctypes.CDLL) -> None:
+    """As :func:`declare_step`, of moments.cpp."""
+    from fgmanifolds.torch.ops.native.moments import INTERFACE
+
+    library.fgmoments_interface.argtypes = []
+    library.fgmoments_interface.restype = ctypes.c_int64
+    library.fgmoments_add.argtypes = [ctypes.c_void_p, ctypes.c_int32]
+    library.fgmoments_add.restype = ctypes.c_int32
+    _check_interface(library.fgmoments_interface(), INTERFACE)
 
 
 def _check_interface(found: int, expected: int) -> None:
