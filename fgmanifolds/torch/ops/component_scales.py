@@ -24,11 +24,19 @@ class ComponentScales:
 
     def __init__(self, layer: POMLayer, *, native: bool) -> None:
         self._batches, self._n = layer.view.batches, layer.view.n_components
+        self._members: list[Tensor] | None = None
+        self._flat: Tensor | None = layer.is_euclidean.float() if layer.is_euclidean.any() else None
         walk = native and layer.view.lines is not None
         self._steps = _flat_steps(self._batches, self._n) if walk else None
         (first, *others) = self._batches
         rows = native and isinstance(first, Kernels) and not others
         self._rows = Rows(first.members, first.shape[0] * first.shape[1]) if rows else None
+
+    def _members_on(self, device: torch.device) -> list[Tensor]:
+        """Numbers of the components of each batch; brought to a device once."""
+        if self._members is None or self._members[0].device != device:
+            self._members = [batch.members.long().to(device) for batch in self._batches]
+        return self._members
 
     def mean_squares(self, tensor: Tensor, kind: torch.dtype) -> Tensor:
         """Mean of the squared entries of each component, shape [n], in a floating type.
@@ -43,11 +51,11 @@ class ComponentScales:
         own = None if self._steps is None else self._steps.take([tensor])
         if self._steps is not None and own is not None:
             sums = self._steps.project(own, own).to(kind)
-            for batch in self._batches:
-                sums[batch.members.long()] /= batch.shape[0] * batch.shape[1]
+            for batch, members in zip(self._batches, self._members_on(sums.device), strict=True):
+                sums[members] /= batch.shape[0] * batch.shape[1]
             return sums
         means = tensor.new_empty(self._n, dtype=kind)
-        for batch in self._batches:
+        for batch, members in zip(self._batches, self._members_on(tensor.device), strict=True):
             entries = batch.shape[0] * batch.shape[1]
             if isinstance(batch, Kernels):
                 flat = tensor.reshape(-1, entries)
@@ -56,7 +64,7 @@ class ComponentScales:
             # As a product with ones: sums of a few numbers each are twice as slow.
             squares = flat.to(kind).square()
             share = squares.new_full((entries,), 1 / entries)
-            means[batch.members.long().to(tensor.device)] = squares @ share
+            means[members] = squares @ share
         return means
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
@@ -75,14 +83,29 @@ class ComponentScales:
             return out
         (first, *others) = self._batches
         if isinstance(first, Kernels) and not others:
-            own = factor.to(tensor.dtype)[first.members.long().to(tensor.device)]
+            (members,) = self._members_on(tensor.device)
+            own = factor.to(tensor.dtype)[members]
             flat = tensor.reshape(len(own), -1) * own[:, None]
             return flat.reshape(tensor.shape)
         out = tensor.clone(memory_format=torch.preserve_format)
-        for batch in self._batches:
-            own = factor.to(tensor.dtype)[batch.members.long().to(tensor.device)]
+        for batch, members in zip(self._batches, self._members_on(tensor.device), strict=True):
+            own = factor.to(tensor.dtype)[members]
             batch.write_(out, batch.read(tensor) * own[:, None, None])
         return out
+
+    def shrink_(self, tensor: Tensor, share: float | Tensor) -> None:
+        """Take a share off the Euclidean components, in place.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        share : float or tensor of one element
+        """
+        if self._flat is None:
+            return
+        if self._flat.device != tensor.device:
+            self._flat = self._flat.to(tensor.device)
+        tensor.copy_(self.scaled(tensor, 1 - share * self._flat))
 
 
 def _flat_steps(batches: list[ComponentBatch], n: int) -> BlockSteps:

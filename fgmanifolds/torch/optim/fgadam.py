@@ -16,7 +16,7 @@ from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import lerp_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.pom_steps import Active
-from fgmanifolds.torch.sharded import whole
+from fgmanifolds.torch.sharded import whole, wholly
 
 __all__ = ["FGAdam"]
 
@@ -91,13 +91,12 @@ class FGAdam(POMOptimizer):
         group = active.group
         if group["weight_decay"] == 0:
             return
-        keep = 1 - group["lr"] * group["weight_decay"]
+        share = group["lr"] * group["weight_decay"]
         for p in active.plain:
-            p.mul_(keep)
+            p.mul_(1 - share)
         for layer in active.layers:
-            flat = layer.is_euclidean
-            if bool(flat.any()):
-                layer.multiply_(layer.weight, torch.where(flat, float(keep), 1.0).double())
+            with wholly([layer.weight]) as (full,):
+                self._scales_of(layer).shrink_(full, share)
 
     def direction(
         self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
