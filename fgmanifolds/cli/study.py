@@ -20,6 +20,10 @@ def study(
     protocol: Annotated[Path, typer.Argument(help="TOML file of the study.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; what is in it goes on.")],
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets' files.")] = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the tables of runs made before: they are taken over."),
+    ] = None,
     stage: Annotated[
         str, typer.Option(help="Comma-separated: search, rerun, test.")
     ] = "search,rerun,test",
@@ -56,6 +60,7 @@ def study(
             "arms": None if arms is None else names_of(arms),
             "stages": names_of(stage),
             "data_dir": data_dir,
+            "known": known,
             "device": device,
         }
         for line in [] if smoke else power_warning(plan):

@@ -15,6 +15,7 @@ import torch
 import fgmanifolds
 from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.study.folder import StudyFolder
+from fgmanifolds.experiments.study.known import take_over
 from fgmanifolds.experiments.study.protocol import Protocol
 from fgmanifolds.experiments.study.result import Result
 from fgmanifolds.experiments.study.session import RunOptions, StudySession
@@ -34,6 +35,7 @@ def run_study(
     arms: Sequence[str] | None = None,
     stages: Sequence[str] = STAGES,
     data_dir: str | Path | None = None,
+    known: str | Path | None = None,
     device: str = "cpu",
     wait: float = 5.0,
     notice: Notice = lambda text: None,
@@ -56,6 +58,8 @@ def run_study(
         Only these; those before must be finished.
     data_dir : path, optional
         Folder of the data's files.
+    known : path, optional
+        Folder with the tables of runs that were made before, which are taken over.
     device : str
     wait : float
         Seconds between looks at what other workers have finished.
@@ -82,6 +86,9 @@ def run_study(
     worker = Worker(protocol, StudyFolder(Path(out)), data_dir, device, notice)
     for line in worker.folder.adopt(protocol, worker.commit):
         notice(f"the protocol has changed, and that is kept: {line}")
+    taken = 0 if known is None else take_over(worker.folder, protocol, known)
+    if taken:
+        notice(f"{taken} runs are taken over from {str(known)!r}.")
     while True:
         tasks = worker.missing(names, stages)
         if not tasks:
