@@ -81,12 +81,17 @@ def add_moments_(
 
 def _add_natively(x: Tensor, part: Tensor, passes: Tensor, axis: int) -> bool:
     """The same in C++, of the same places; False where it does not apply or not all is finite."""
-    lines = _lines_of(x, axis) if x.is_cpu and x.dtype in TYPES else None
+    lines = _lines_of(x, axis) if _has_address(x) and x.dtype in TYPES else None
     if lines is None:
         return False
     few = lines.places * lines.width <= ENOUGH
     taken = lines.places if few else ENOUGH // lines.width
     return add_moments(x, lines, taken, int(passes) * ENOUGH, part)
+
+
+def _has_address(x: Tensor) -> bool:
+    """Whether a tensor is a plain one on the CPU, such that C++ may read it."""
+    return type(x) is Tensor and x.is_cpu and x.layout is torch.strided
 
 
 def _lines_of(x: Tensor, axis: int) -> Lines | None:

@@ -252,6 +252,24 @@ def test_cpp_is_used_and_leaves_out_what_is_not_finite(monkeypatch):
     assert ours.isfinite().all()
 
 
+class Wrapped(torch.Tensor):
+    pass
+
+
+def test_features_of_other_classes_go_through_torch(monkeypatch):
+    """Their addresses may mean nothing: with the same moments."""
+    net, adapter = layers()
+    x = images()
+    net(x)
+    wanted = [spread.sums.clone() for spread in adapter.collection.spreads]
+    for spread in adapter.collection.spreads:
+        spread.sums.zero_()
+    monkeypatch.setattr(moments, "add_moments", None)
+    net(x.as_subclass(Wrapped))
+    for spread, sums in zip(adapter.collection.spreads, wanted, strict=True):
+        torch.testing.assert_close(spread.sums, sums, rtol=1e-5, atol=1e-3)
+
+
 def test_without_cpp(monkeypatch):
     monkeypatch.setenv("FGMANIFOLDS_NATIVE", "0")
     _, adapter = layers()
