@@ -30,7 +30,8 @@ class ComponentScales:
         self._steps = _flat_steps(self._batches, self._n) if walk else None
         (first, *others) = self._batches
         rows = native and isinstance(first, Kernels) and not others
-        self._rows = Rows(first.members, first.shape[0] * first.shape[1]) if rows else None
+        #: For small kernels in C++.
+        self.rows = Rows(first.members, first.shape[0] * first.shape[1]) if rows else None
 
     def _members_on(self, device: torch.device) -> list[Tensor]:
         """Numbers of the components of each batch; brought to a device once."""
@@ -46,8 +47,6 @@ class ComponentScales:
         tensor : Tensor
         kind : torch.dtype
         """
-        if self._rows is not None and self._rows.take(tensor):
-            return self._rows.mean_squares(tensor).to(kind)
         own = None if self._steps is None else self._steps.take([tensor])
         if self._steps is not None and own is not None:
             sums = self._steps.project(own, own).to(kind)
@@ -75,8 +74,8 @@ class ComponentScales:
         tensor : Tensor
         factor : Tensor
         """
-        if self._rows is not None and self._rows.take(tensor):
-            return self._rows.scaled(tensor, factor)
+        if self.rows is not None and self.rows.take(tensor):
+            return self.rows.scaled(tensor, factor)
         if self._steps is not None and self._steps.take([tensor]) is not None:
             out = torch.zeros_like(tensor)
             self._steps.add_([out], [tensor], factor)

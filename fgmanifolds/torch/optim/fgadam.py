@@ -109,11 +109,39 @@ class FGAdam(POMOptimizer):
         grads : list of Tensor
         group : dict
         """
-        first, second = group["betas"]
         by_weight = self._guards.layers_by_weight()
         layers = [by_weight.get(id(p)) for p in params]
         states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
         torch._foreach_add_([state["step"] for state in states], 1)
+        found = [
+            self._in_cpp(grad, state, layer, group)
+            for grad, state, layer in zip(grads, states, layers, strict=True)
+        ]
+        left = [i for i, one in enumerate(found) if one is None]
+        own = [grads[i] for i in left], [states[i] for i in left], [layers[i] for i in left]
+        rest = iter(self._by_torch(*own, group) if left else ())
+        return [next(rest) if one is None else one for one in found]
+
+    def _in_cpp(
+        self, grad: Tensor, state: dict[str, Any], layer: POMLayer | None, group: dict[str, Any]
+    ) -> Tensor | None:
+        """The direction of a layer of small kernels; None for others."""
+        rows = None if layer is None else self._scales_of(layer).rows
+        if rows is None or not grad.is_cpu:
+            return None
+        (first, second), step = group["betas"], float(state["step"])
+        root_scale = (1 - second**step) ** -0.5
+        options = (1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step))
+        return rows.adam_(grad, state["exp_avg"], state["exp_avg_sq"], options)
+
+    def _by_torch(
+        self,
+        grads: list[Tensor],
+        states: list[dict[str, Any]],
+        layers: list[POMLayer | None],
+        group: dict[str, Any],
+    ) -> list[Tensor]:
+        first, second = group["betas"]
         moments = [state["exp_avg"] for state in states]
         lerp_(moments, grads, group["foreach"], weight=1 - first)
         squares = [self._mean_squares(x, layer) for x, layer in zip(grads, layers, strict=True)]

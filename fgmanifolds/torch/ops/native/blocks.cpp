@@ -221,7 +221,7 @@ static bool move_task(const Task &task, const uint8_t *kind, const float *radius
 }
 
 // The number of this interface, and the size of what is passed through it.
-extern "C" int64_t fgblocks_interface() { return 2 * 1000000 + (int64_t)sizeof(Matrix); }
+extern "C" int64_t fgblocks_interface() { return 3 * 1000000 + (int64_t)sizeof(Matrix); }
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
 // norms of the projected directions.
@@ -280,16 +280,53 @@ extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, con
     }
 }
 
-// Mean squares of n rows of a few entries each, stored at the numbers of the rows.
-extern "C" void fgrows_mean_squares(const float *matrix, int64_t n, int64_t entries,
-                                    const int32_t *number, float *mean, int32_t threads) {
-    const float share = 1.0f / entries;
-#pragma omp parallel for schedule(static) num_threads(threads)
+struct Adam {
+    float first, second;     // shares of the new gradient in the running means
+    float root_scale, eps;   // the root of the second moment is multiplied, and added to
+    float scale;             // of the direction
+};
+
+static const int64_t ROWS = 64;
+
+// Some rows: the numbers of entries that are common are known to the compiler.
+template <int64_t KNOWN>
+static void adam_rows(const float *__restrict gradient, float *__restrict moment, float *average,
+                      float *__restrict out, const int32_t *number, int64_t n, int64_t given,
+                      const Adam &a) {
+    const int64_t entries = KNOWN ? KNOWN : given;
+    float square[ROWS], factor[ROWS];
     for (int64_t i = 0; i < n; ++i) {
-        const float *row = matrix + i * entries;
+        const float *g = gradient + i * entries;
         float sum = 0;
-        for (int64_t j = 0; j < entries; ++j) sum += row[j] * row[j];
-        mean[number[i]] = sum * share;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t j = 0; j < entries; ++j) sum += g[j] * g[j];
+        square[i] = sum / entries;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+        float &own = average[number[i]];
+        own += a.second * (square[i] - own);
+        square[i] = own;
+    }
+    for (int64_t i = 0; i < n; ++i)
+        factor[i] = a.scale / (std::sqrt(square[i]) * a.root_scale + a.eps);
+    for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = i * entries; j < (i + 1) * entries; ++j) {
+            moment[j] += a.first * (gradient[j] - moment[j]);
+            out[j] = factor[i] * moment[j];
+        }
+}
+
+// Bring the moments of n rows of a few entries each up to date, with one second moment for each
+// row, stored at its number, and give the direction: as FGAdam.direction.
+extern "C" void fgrows_adam(const float *gradient, float *moment, float *average, float *out,
+                            const int32_t *number, int64_t n, int64_t entries, const Adam *adam,
+                            int32_t threads) {
+    const auto walk = entries == 9 ? adam_rows<9> : entries == 25 ? adam_rows<25> : adam_rows<0>;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < n; i += ROWS) {
+        const int64_t at = i * entries;
+        walk(gradient + at, moment + at, average, out + at, number + i, std::min(ROWS, n - i),
+             entries, *adam);
     }
 }
 

@@ -46,7 +46,7 @@ class _Matrix(ctypes.Structure):
 
 
 #: What the library must say of itself: version, and the size of the structure.
-INTERFACE = 2 * 1_000_000 + ctypes.sizeof(_Matrix)
+INTERFACE = 3 * 1_000_000 + ctypes.sizeof(_Matrix)
 
 
 def is_plain(tensor: Tensor, numel: int) -> bool:
@@ -333,7 +333,7 @@ class BlockCopies:
 
 
 class Rows:
-    """Small kernels that lie one after the other: mean squares, and multiples.
+    """Small kernels that lie one after the other: moments, and multiples.
 
     Parameters
     ----------
@@ -352,18 +352,37 @@ class Rows:
         """Whether a weight-shaped tensor is such as can be read."""
         return is_plain(tensor, len(self._numbers) * self._entries)
 
-    def mean_squares(self, tensor: Tensor) -> Tensor:
-        """Mean of the squared entries of each component, shape [n]."""
-        means = torch.empty(len(self._numbers))
-        self._library.fgrows_mean_squares(
-            tensor.data_ptr(),
+    def adam_(
+        self, grad: Tensor, moment: Tensor, average: Tensor, options: Sequence[float]
+    ) -> Tensor | None:
+        """Bring the moments up to date, and give the direction; None for other tensors.
+
+        Parameters
+        ----------
+        grad, moment : Tensor
+        average : Tensor of shape [n]
+            Second moments.
+        options : sequence of float
+            The structure Adam of blocks.cpp.
+        """
+        plain = self.take(grad) and self.take(moment) and is_plain(average, len(self._numbers))
+        if not plain:
+            return None
+        out = torch.empty_like(grad)
+        settings = (ctypes.c_float * 5)(*options)
+        self._library.fgrows_adam(
+            grad.data_ptr(),
+            moment.data_ptr(),
+            average.data_ptr(),
+            out.data_ptr(),
+            self._numbers.data_ptr(),
             len(self._numbers),
             self._entries,
-            self._numbers.data_ptr(),
-            means.data_ptr(),
+            ctypes.addressof(settings),
             torch.get_num_threads(),
         )
-        return means
+        torch.autograd.graph.increment_version([moment, average])
+        return out
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
         """The tensor with each component times its factor.
