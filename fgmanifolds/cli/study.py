@@ -70,15 +70,17 @@ def study(
 
 
 def _report(plan: Any, out: Path) -> None:
-    from fgmanifolds.experiments.study.page import write_report
+    from fgmanifolds.experiments.study.page import finished, unfinished, write_report
 
     found, files = write_report(plan, out)
     grid = Table(title=plan.title)
     for name in ("first", "second", "difference", "interval", "p", "verdict"):
         grid.add_column(name, overflow="fold")
-    for _, row in found.contrasts.iterrows():
+    for _, row in finished(found.contrasts).iterrows():
         grid.add_row(row["first"], row["second"], *_cells(row), row["verdict"])
     console.print(grid)
+    if unfinished(found):
+        console.print(unfinished(found).strip(), soft_wrap=True)
     for line in found.warnings:
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
     for file in files:
@@ -86,8 +88,6 @@ def _report(plan: Any, out: Path) -> None:
 
 
 def _cells(row: Any) -> list[str]:
-    if row["mean"] != row["mean"]:
-        return ["-", "-", "-"]
     return [
         f"{row['mean']:+.2f}",
         f"{row['low']:+.2f} to {row['high']:+.2f}",

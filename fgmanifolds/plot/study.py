@@ -117,7 +117,7 @@ def study_search(runs: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     for ax in axes[len(shown) :]:
         ax.set_visible(False)
     figure.supxlabel("lr", fontsize="small")
-    figure.supylabel(f"validation error % (at most {top:.3g} is shown)", fontsize="small")
+    figure.supylabel(f"validation error %, up to {top:.3g}", fontsize="small")
     return figure
 
 

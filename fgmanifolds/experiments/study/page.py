@@ -25,7 +25,7 @@ from fgmanifolds.plot.study import (
     study_targets,
 )
 
-__all__ = ["write_report"]
+__all__ = ["finished", "unfinished", "write_report"]
 
 #: Arms that a plot of curves shows at most: the first of the protocol that have test runs.
 SHOWN = 12
@@ -109,7 +109,7 @@ def _arms_table(found: Findings) -> pd.DataFrame:
 
 
 def _contrasts_table(protocol: Protocol, found: Findings) -> pd.DataFrame:
-    frame = _titled(protocol, found.contrasts).rename(
+    frame = _titled(protocol, finished(found.contrasts)).rename(
         columns={"mean": "difference", "p_equivalence": "p of equivalence"}
     )
     frame["interval"] = _interval(frame, "+.2f")
@@ -118,10 +118,23 @@ def _contrasts_table(protocol: Protocol, found: Findings) -> pd.DataFrame:
 
 
 def _targets_table(protocol: Protocol, found: Findings) -> pd.DataFrame:
-    frame = _titled(protocol, found.targets).rename(columns={"mean": "difference"})
+    done = finished(found.contrasts)
+    both = found.targets.merge(done[["first", "second"]], on=["first", "second"])
+    frame = _titled(protocol, both).rename(columns={"mean": "difference"})
     frame["interval"] = _interval(frame, "+.0f")
     names = ["first", "second", "difference", "interval", "p of log-rank", "first steps"]
     return frame[[*names, "second steps", "first reached", "second reached"]]
+
+
+def finished(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Those contrasts whose arms have all their seeds."""
+    return contrasts[contrasts["verdict"] != "not finished"]
+
+
+def unfinished(found: Findings) -> str:
+    """A sentence on the other contrasts."""
+    number = len(found.contrasts) - len(finished(found.contrasts))
+    return f" Of {len(found.contrasts)} contrasts {number} are not finished." if number else ""
 
 
 def _titled(protocol: Protocol, frame: pd.DataFrame) -> pd.DataFrame:
@@ -166,12 +179,9 @@ def _html(
     tables: Mapping[str, pd.DataFrame],
     amendments: Sequence[Mapping[str, Any]],
 ) -> str:
-    contrasts = _contrasts_table(protocol, found)
-    finished = contrasts[contrasts["verdict"] != "not finished"]
-    waiting = len(contrasts) - len(finished)
-    more = f" {waiting} contrasts are not finished." if waiting else ""
+    contrasts = as_table(_contrasts_table(protocol, found), index=False)
     sections = [
-        Section("Contrasts", text=_how(protocol) + more, table=as_table(finished, index=False)),
+        Section("Contrasts", text=_how(protocol) + unfinished(found), table=contrasts),
         *[Section("To be kept in mind", text=line) for line in _notes(found, amendments)],
         Section("Arms", table=as_table(_arms_table(found), index=False)),
         *_figures(protocol, found, tables),
@@ -246,7 +256,8 @@ def _markdown(
     amendments: Sequence[Mapping[str, Any]],
 ) -> str:
     lines = [f"# {protocol.title}", "", f"{_lead(protocol)}.", ""]
-    lines += ["## Contrasts", "", _how(protocol), "", *_rows(_contrasts_table(protocol, found)), ""]
+    lines += ["## Contrasts", "", _how(protocol) + unfinished(found), ""]
+    lines += [*_rows(_contrasts_table(protocol, found)), ""]
     notes = _notes(found, amendments)
     if notes:
         lines += ["## To be kept in mind", "", *(f"- {line}" for line in notes), ""]
