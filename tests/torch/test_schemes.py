@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fgmanifolds.torch.linked_schemes import half_of_links, linked_sets
@@ -36,6 +36,8 @@ def test_example_1(seed):
     assert census(sets("pio")) == {(3, "Sp"): 2, (3, "St"): 2, (2, "Sp"): 3, (2, "St"): 3}
 
 
+@example(1, 1, 1, "pio", 0)
+@example(1, 5, 3, "pio", 0)
 @given(sides, sides, st.integers(1, 4), st.sampled_from(["pi", "po", "pio"]), seeds)
 def test_every_kernel_is_in_one_set_of_one_manifold(outputs, inputs, m, scheme, seed):
     sets = kernel_sets((outputs, inputs), scheme, m, np.random.default_rng(seed))
@@ -45,8 +47,9 @@ def test_every_kernel_is_in_one_set_of_one_manifold(outputs, inputs, m, scheme, 
     for pom, label in enumerate(sets.labels):
         d, c = np.nonzero(sets.pom == pom)
         assert len(set(sets.manifold[d, c].tolist())) == 1
-        kind, number = label.split()
-        assert set((c if kind == "input" else d).tolist()) == {int(number)}
+        for part in label.split(", "):  # of one kernel: its output and its input
+            kind, number = part.split()
+            assert set((c if kind == "input" else d).tolist()) == {int(number)}
 
 
 @given(sides, sides, st.integers(1, 4), seeds)
