@@ -111,7 +111,7 @@ def test_a_report_of_an_unfinished_study_judges_nothing(tmp_path):
     found, (html, _) = write_report(protocol, out)
     assert set(found.contrasts["verdict"]) == {"not finished"}
     page = html.read_text()
-    assert "1 contrasts are not finished" in page
+    assert "Of 1 contrasts 1 are not finished." in page
     assert page.count("<svg") == 1
 
 
