@@ -100,6 +100,7 @@ class NativeWay:
         if key == self._key:
             return
         self._key, self._noted = key, dict[int, tuple[int, int]]()
+        self._squares = None
         self._past, self._views = torch.empty(0), list[Tensor | None]()
         self._complete = False
         layers = [
@@ -146,16 +147,22 @@ class NativeWay:
         return taken
 
     def look(self, taken: Sequence[Taken]) -> None:
-        """Sum the squares of the gradients, or directions, over the POMs, for all that follows."""
+        """Sum the squares of some layers' gradients, or directions, over their POMs.
+
+        What is known of other layers stays: another group may have been looked at before.
+        """
         assert self.table is not None
-        self._squares = self.table.gradient_squares(taken)
+        squares = self.table.gradient_squares(taken)
+        if self._squares is not None and len(taken) < len(self.table.layers):
+            squares = torch.where(self._poms_of(taken), squares, self._squares)
+        self._squares = squares
 
     def usable(self, taken: Sequence[Taken]) -> list[Taken]:
         """Layers whose gradient is finite, and not too large for a step."""
         assert self.table is not None
         assert self._squares is not None
         limit = largest_norm(torch.float32)
-        if float(self._squares.sum()) <= limit**2:
+        if float(self._squares.sum()) <= limit**2:  # of layers looked at before, too
             return list(taken)
         sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
         norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt().tolist()

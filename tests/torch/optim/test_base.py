@@ -125,6 +125,30 @@ def test_directions_that_are_given_go_through_cpp(make, space, monkeypatch):
     assert "head" in left
 
 
+@pytest.mark.skipif(not available(), reason="no C++ compiler")
+def test_groups_with_momenta_in_different_spaces():
+    """A batch 1e4 times as large: each group sees its own norms, in C++ as through torch."""
+    nets = []
+    for native in (True, False):
+        net = model()
+        adapter = POMAdapter(net, manifolds=CURVED, radius=0.5, seed=0).initialize_(
+            generator=torch.Generator().manual_seed(0)
+        )
+        groups = [
+            {"params": [net[0].weight], "momentum_space": "tangent"},
+            {"params": [net[3].weight], "momentum_space": "ambient"},
+        ]
+        optimizer = FGSGD(adapter, lr=0.05, momentum=0.5, params=groups, native=native)
+        generator = torch.Generator().manual_seed(1)
+        for scale in (1.0, 1.0, 1e4, 1.0):
+            for p in net.parameters():
+                p.grad = scale * 0.01 * torch.randn(p.shape, generator=generator)
+            optimizer.step()
+        nets.append(net)
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
 def test_the_wrong_number_of_directions():
     class Short(POMOptimizer):
         def direction(self, params, grads, group):
