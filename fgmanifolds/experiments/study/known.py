@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,31 @@ from fgmanifolds.experiments.study.protocol import Protocol
 from fgmanifolds.experiments.study.result import KINDS, Result
 from fgmanifolds.experiments.study.tasks import STAGES, Task, rates_of
 
-__all__ = ["take_over"]
+__all__ = ["Known", "read_known", "take_over"]
 
 
-def take_over(folder: StudyFolder, protocol: Protocol, tables: str | Path) -> int:
-    """Make finished runs of a folder from the tables of a study, where it lacks them.
+@dataclass(frozen=True)
+class Known:
+    """Runs that the tables of a study hold.
 
-    Curves are those of the test runs; the angles of each are the means over its arm, as the tables
-    have no others, so that means over runs stay what they are.
+    Attributes
+    ----------
+    results : list of Result
+    tables : dict of str to DataFrame
+    """
+
+    results: list[Result]
+    tables: dict[str, pd.DataFrame]
+
+
+def read_known(protocol: Protocol, tables: str | Path) -> Known:
+    """Read the tables of a study, and hold its runs against the protocol.
 
     Parameters
     ----------
-    folder : StudyFolder
     protocol : Protocol
-        Of the folder.
     tables : path
         Folder of ``runs.csv``, ``curves.csv`` and ``angles.csv``.
-
-    Returns
-    -------
-    int
-        Number of runs that were taken over.
 
     Raises
     ------
@@ -47,19 +52,35 @@ def take_over(folder: StudyFolder, protocol: Protocol, tables: str | Path) -> in
     rows = [_result(row, path / "runs.csv") for row in found["runs"].to_dict("records")]
     for result in rows:
         _check(result, protocol, path / "runs.csv")
-    return sum(_write(folder, result, found) for result in rows)
+    return Known(rows, found)
+
+
+def take_over(folder: StudyFolder, known: Known) -> int:
+    """Make finished runs of a folder from the tables of a study, where it lacks them.
+
+    Curves are those of the test runs; the angles of each are the means over its arm, as the tables
+    have no others, so that means over runs stay what they are.
+
+    Parameters
+    ----------
+    folder : StudyFolder
+    known : Known
+
+    Returns
+    -------
+    int
+        Number of runs that were taken over.
+    """
+    return sum(_write(folder, result, known.tables) for result in known.results)
 
 
 def _result(row: dict[Any, Any], path: Path) -> Result:
     """A row of ``runs.csv``; empty cells are nan, or empty texts."""
-    values: dict[str, Any] = {}
-    for name, value in row.items():
-        kind = KINDS.get(str(name), float)
-        empty = isinstance(value, float) and math.isnan(value)
-        if empty and kind is str:
-            values[str(name)] = ""
-        else:
-            values[str(name)] = value if empty else kind(value)
+    texts = {name for name, kind in KINDS.items() if kind is str}
+    values = {
+        str(name): "" if name in texts and isinstance(value, float) and math.isnan(value) else value
+        for name, value in row.items()
+    }
     try:
         return Result.from_dict(values)
     except ValueError as error:

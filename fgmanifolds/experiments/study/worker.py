@@ -15,7 +15,7 @@ import torch
 import fgmanifolds
 from fgmanifolds.data import ImageData, load_images
 from fgmanifolds.experiments.study.folder import StudyFolder
-from fgmanifolds.experiments.study.known import take_over
+from fgmanifolds.experiments.study.known import read_known, take_over
 from fgmanifolds.experiments.study.protocol import Protocol
 from fgmanifolds.experiments.study.result import Result
 from fgmanifolds.experiments.study.session import RunOptions, StudySession
@@ -84,9 +84,10 @@ def run_study(
     check_choices("stages", stages, STAGES)
     check_number("wait", wait, low=0, open_low=True)
     worker = Worker(protocol, StudyFolder(Path(out)), data_dir, device, notice)
+    before = None if known is None else read_known(protocol, known)
     for line in worker.folder.adopt(protocol, worker.commit):
         notice(f"the protocol has changed, and that is kept: {line}")
-    taken = 0 if known is None else take_over(worker.folder, protocol, known)
+    taken = 0 if before is None else take_over(worker.folder, before)
     if taken:
         notice(f"{taken} runs are taken over from {str(known)!r}.")
     while True:

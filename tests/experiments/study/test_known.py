@@ -8,7 +8,6 @@ import pytest
 from fgmanifolds.experiments.study import run_study
 from fgmanifolds.experiments.study.folder import StudyFolder
 from fgmanifolds.experiments.study.gather import gather, read_tables
-from fgmanifolds.experiments.study.known import take_over
 from tests.experiments.study.common import small
 
 TABLES = ("runs.csv", "curves.csv", "angles.csv")
@@ -76,6 +75,9 @@ def test_what_is_missing_is_run(kept, tmp_path):
         ("stage", "training", "is none of the protocol's"),
         ("trial", 7, "is none of the protocol's: it has 3"),
         ("epochs", 9, "has 9 epochs, not 2"),
+        ("epochs", 1.5, "damaged: epochs=.* is not of type int"),
+        ("lr", "fast", "damaged: lr='.*' is not a number"),
+        ("diverged", "no", "damaged: diverged='.*' is not of type bool"),
         ("validation_error", 120.0, "damaged: validation_error=120.0 is no percentage"),
     ],
 )
@@ -84,13 +86,12 @@ def test_runs_of_another_study_are_refused(kept, tmp_path, column, value, messag
     bad = tmp_path / "bad"
     shutil.copytree(tables, bad)
     rows = pd.read_csv(bad / "runs.csv")
+    rows[column] = rows[column].astype(object)
     rows.loc[2, column] = value
     rows.to_csv(bad / "runs.csv", index=False)
-    folder = StudyFolder(tmp_path / "out")
-    folder.adopt(protocol, "")
     with pytest.raises(ValueError, match=message):
-        take_over(folder, protocol, bad)
-    assert not list((tmp_path / "out").glob("runs/*/*/result.json"))
+        run_study(protocol, tmp_path / "out", known=bad)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_table_is_named(kept, tmp_path):
@@ -99,4 +100,5 @@ def test_a_missing_table_is_named(kept, tmp_path):
     shutil.copytree(tables, bad)
     (bad / "angles.csv").unlink()
     with pytest.raises(ValueError, match=r"angles.csv' cannot be read"):
-        take_over(StudyFolder(tmp_path / "out"), protocol, bad)
+        run_study(protocol, tmp_path / "out", known=bad)
+    assert not (tmp_path / "out").exists()

@@ -29,8 +29,8 @@ def network(name):
     return build_model(name, num_classes=4, **({"widths": "quarter"} if name != "cnn" else {}))
 
 
-def adapted(net, **options):
-    return POMAdapter(net, "pio", radius=0.5, seed=0, **options).initialize_()
+def adapted(net):
+    return POMAdapter(net, "pio", radius=0.5, seed=0).initialize_()
 
 
 def to_gpu_(net):
@@ -43,8 +43,8 @@ def to_gpu_(net):
                 module._parameters[name] = twin
 
 
-def step_on_gpu(net, make, retraction="qr", **options):
-    adapter = adapted(net, retraction=retraction)
+def step_on_gpu(net, make, **options):
+    adapter = adapted(net)
     to_gpu_(net)
     optimizer = make(adapter, lr=0.1, capturable=True, **options)
     optimizer.step()  # tables are brought to the device
