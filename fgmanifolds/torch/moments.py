@@ -9,14 +9,12 @@ from torch import Tensor
 
 from fgmanifolds.torch.ops.native import Lines, NativeBuildError, add_moments, load_moments
 from fgmanifolds.torch.ops.native.moments import TYPES
+from fgmanifolds.torch.ops.native.step import CHANNELS_LAST
 
 __all__ = ["ENOUGH", "add_moments_", "add_moments_op", "loads_or_warns"]
 
 #: Values of a channel in one pass up to which all are taken; of more, random places.
 ENOUGH = 4096
-
-#: Layouts in which channels lie next to each other, by the number of axes.
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def loads_or_warns() -> bool:
