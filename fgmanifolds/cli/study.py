@@ -17,6 +17,7 @@ from fgmanifolds.validation import check_integer
 
 @app.command()
 def study(
+    context: typer.Context,
     protocol: Annotated[Path, typer.Argument(help="TOML file of the study.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; what is in it goes on.")],
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets' files.")] = None,
@@ -54,6 +55,7 @@ def study(
         if smoke:
             plan = plan.smoke()
         if report:
+            _refuse_beside_report(context)
             _report(plan, out)
             return
         options = {
@@ -67,6 +69,21 @@ def study(
             console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
         _run(plan, out, workers, options)
         console.print(str(out / "runs.csv"), soft_wrap=True, highlight=False)
+
+
+def _refuse_beside_report(context: typer.Context) -> None:
+    """Nothing is run with --report, so that options of runs would be ignored."""
+    idle = ("data_dir", "known", "stage", "arms", "workers", "device")
+    sources = {name: context.get_parameter_source(name) for name in idle}
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise ValueError(
+            f"--report runs nothing, so that {', '.join(given)} would do nothing: leave that out."
+        )
 
 
 def _report(plan: Any, out: Path) -> None:

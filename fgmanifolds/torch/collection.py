@@ -13,8 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.distributed import Ranks, share_moments_
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.moments import loads_or_warns
-from fgmanifolds.torch.ops.native import available
+from fgmanifolds.torch.ops.native import available, load_moments, loads_or_warns
 from fgmanifolds.torch.selection import Candidate, LayerOptions
 from fgmanifolds.torch.sharded import reshard_, whole
 from fgmanifolds.torch.spread import NEW_STATE, FeatureSpread, fold_spreads_
@@ -79,7 +78,11 @@ class Collection:
         for layer in self.layers.values():
             layer.radius = layer.target_radius()
         on_cpu = [spread for spread in self.spreads if spread.sums.is_cpu]
-        if on_cpu and available() and loads_or_warns():
+        if (
+            on_cpu
+            and available()
+            and loads_or_warns(load_moments, "features are measured", stacklevel=3)
+        ):
             for spread in on_cpu:
                 spread.native = True
 

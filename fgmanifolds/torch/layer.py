@@ -25,6 +25,9 @@ __all__ = ["POMLayer"]
 #: Added to the variance of features where no smallest spread is set, as in BatchNorm.
 EPSILON = 1e-5
 
+#: Entries of a matrix that are multiplied at once, so that their factors stay in a cache.
+CACHED = 1 << 16
+
 
 @dataclass
 class POMLayer:
@@ -205,7 +208,10 @@ class POMLayer:
             if lines is not None and full.is_contiguous():
                 group, component = (index.to(full.device) for index in lines)
                 each = factors.to(full)[component]
-                full.detach().view(len(group), -1).mul_(each[group])
+                size = max(1, CACHED // each.shape[1])
+                matrix = full.detach().view(len(group), -1)
+                for rows, own in zip(matrix.split(size), group.split(size), strict=True):
+                    rows.mul_(each[own])
                 return
             for batch in self.view.batches:
                 components = batch.read(full.detach())

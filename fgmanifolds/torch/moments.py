@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 
-from fgmanifolds.torch.ops.native import Lines, NativeBuildError, add_moments, load_moments
+from fgmanifolds.torch.ops.native import Lines, add_moments
 from fgmanifolds.torch.ops.native.moments import TYPES
 from fgmanifolds.torch.ops.native.step import CHANNELS_LAST
 
-__all__ = ["ENOUGH", "add_moments_", "add_moments_op", "loads_or_warns"]
+__all__ = ["ENOUGH", "add_moments_", "add_moments_op"]
 
 #: Values of a channel in one pass up to which all are taken; of more, random places.
 ENOUGH = 4096
-
-
-def loads_or_warns() -> bool:
-    """Whether the C++ function could be loaded; with a warning if not."""
-    try:
-        load_moments()
-    except NativeBuildError as error:
-        warnings.warn(
-            f"features are measured through torch, since the C++ function cannot be built: {error}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return False
-    return True
 
 
 @torch.no_grad()

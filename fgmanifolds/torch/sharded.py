@@ -26,10 +26,13 @@ __all__ = ["PACK", "is_sharded", "packs", "reshard_", "shard_norms", "whole", "w
 #: About how many entries of sharded weights are gathered at once.
 PACK = 1 << 25
 
+#: What sharded tensors are; nothing where torch was built without processes.
+_SHARDED = (DTensor,) if dist.is_available() else ()
+
 
 def is_sharded(tensor: Tensor) -> TypeGuard[Any]:
     """Whether a tensor is a DTensor."""
-    return dist.is_available() and isinstance(tensor, DTensor)
+    return isinstance(tensor, _SHARDED)
 
 
 def whole(tensor: Tensor) -> Tensor:

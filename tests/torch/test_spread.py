@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from fgmanifolds.torch import FGSGD, POMAdapter, moments
+from fgmanifolds.torch import FGSGD, POMAdapter, collection, moments
 from fgmanifolds.torch.moments import ENOUGH, add_moments_
 from fgmanifolds.torch.ops.native import NativeBuildError, available
 
@@ -275,9 +275,12 @@ def test_without_cpp(monkeypatch):
     _, adapter = layers()
     assert not any(spread.native for spread in adapter.collection.spreads)
     monkeypatch.delenv("FGMANIFOLDS_NATIVE")
-    monkeypatch.setattr(moments, "load_moments", raiser)
-    with pytest.warns(RuntimeWarning, match="features are measured through torch, since .*: no"):
+    monkeypatch.setattr(collection, "load_moments", raiser)
+    with pytest.warns(
+        RuntimeWarning, match="features are measured through torch, since .*: no"
+    ) as told:
         _, adapter = layers()
+    assert told[0].filename == __file__
     assert not any(spread.native for spread in adapter.collection.spreads)
 
 

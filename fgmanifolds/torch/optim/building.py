@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -11,11 +10,11 @@ from torch.optim import Optimizer
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.ops.native import (
-    NativeBuildError,
     Taken,
     available,
     has_blocks,
     load_blocks,
+    loads_or_warns,
 )
 from fgmanifolds.torch.optim.native_way import NativeWay
 from fgmanifolds.torch.optim.pom_steps import Active, PomSteps
@@ -71,13 +70,16 @@ class NativeMixin(Optimizer):
         """Compile the C++ functions for blocks, if they are needed."""
         layers = self.adapter.layers.values()
         needed = self._native_directions or any(has_blocks(layer) for layer in layers)
-        return needed and _loads_or_warns(self, load_blocks)
+        return needed and self._loads(load_blocks)
 
     def _native_way(self) -> NativeWay | None:
         """The C++ step of small kernels, compiled if need be."""
         if self.native and self._way is None:
-            self.native = _loads_or_warns(self, self._make_way)
+            self.native = self._loads(self._make_way)
         return self._way if self.native else None
+
+    def _loads(self, load: Callable[[], Any]) -> bool:
+        return loads_or_warns(load, f"{type(self).__name__} steps", stacklevel=5)
 
     def _make_way(self) -> None:
         self._way = NativeWay(self.adapter)
@@ -92,24 +94,3 @@ class NativeMixin(Optimizer):
         names = {one.layer.name for one in taken}
         rest = [layer for layer in active.layers if layer.name not in names]
         return dataclasses.replace(active, layers=rest)
-
-
-def _loads_or_warns(optimizer: Any, load: Callable[[], Any]) -> bool:
-    """Whether compiled functions could be loaded; with a warning if not.
-
-    Parameters
-    ----------
-    optimizer : object
-    load : callable
-    """
-    try:
-        load()
-    except NativeBuildError as error:
-        warnings.warn(
-            f"{type(optimizer).__name__} goes through torch, since the C++ step cannot be built: "
-            f"{error}",
-            RuntimeWarning,
-            stacklevel=6,
-        )
-        return False
-    return True

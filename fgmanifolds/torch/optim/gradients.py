@@ -23,29 +23,24 @@ def largest_norm(dtype: torch.dtype) -> float:
 
 def norms_of(grads: Sequence[Tensor]) -> list[float]:
     """Frobenius norms; not finite where an entry is not, or where squares overflow."""
-    found: list[Tensor] = [torch.empty(0)] * len(grads)
-    kinds: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
-    for i, grad in enumerate(grads):
-        if is_sharded(grad):
-            continue
-        kinds.setdefault((grad.device, grad.dtype), []).append(i)
-    for (_, dtype), members in kinds.items():
-        own = torch._foreach_norm([grads[i] for i in members], 2, dtype=computing_type(dtype))
-        for i, norm in zip(members, own, strict=True):
-            found[i] = norm
-    kept = set(shards)
-    by_device: dict[torch.device, list[int]] = {}
-    for i, norm in enumerate(found):
-        if i in kept:
-            continue
-        by_device.setdefault(norm.device, []).append(i)
     values = [0.0] * len(grads)
+    shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
     for i, value in zip(shards, shard_norms([grads[i] for i in shards]), strict=True):
         values[i] = value
-    for members in by_device.values():
-        stacked = torch.stack([found[i].double() for i in members]).tolist()
-        for i, value in zip(members, stacked, strict=True):
+    kept = set(shards)
+    kinds: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, grad in enumerate(grads):
+        if i not in kept:
+            kinds.setdefault((grad.device, grad.dtype), []).append(i)
+    # Of each device all at once, so that it is waited for once.
+    by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
+    for (device, dtype), members in kinds.items():
+        own = torch._foreach_norm([grads[i] for i in members], 2, dtype=computing_type(dtype))
+        places, norms = by_device.setdefault(device, ([], []))
+        places += members
+        norms.append(torch.stack(list(own)).double())
+    for places, norms in by_device.values():
+        for i, value in zip(places, torch.cat(norms).tolist(), strict=True):
             values[i] = value
     return values
 

@@ -139,3 +139,11 @@ def test_the_command(study, tmp_path):
         found = CliRunner().invoke(app, ["study", str(other), "--out", str(folder), "--report"])
         assert found.exit_code == 2
         assert message in " ".join(found.output.split())
+
+
+def test_a_report_takes_no_options_of_runs(study):
+    _, out, _, _ = study
+    words = ["study", str(write_protocol(out.parent)), "--out", str(out), "--report"]
+    found = CliRunner().invoke(app, [*words, "--arms", "sgd", "--data-dir", "."])
+    assert found.exit_code == 2
+    assert "--data-dir, --arms would do nothing" in " ".join(found.output.split())

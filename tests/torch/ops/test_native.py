@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fgmanifolds.torch import FGSGD, POMAdapter
+from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
 from fgmanifolds.torch.ops.native import NativeBuildError, available, build, can_hold, can_take
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
@@ -147,7 +147,7 @@ def test_failures_to_compile_are_told_and_training_goes_on(monkeypatch, tmp_path
     build.load.cache_clear()
     net, twin = layer((3, 3)), layer((3, 3))
     gradients = gradients_of(net, 2, 0)
-    with pytest.warns(RuntimeWarning, match="goes through torch, since .* error: no such machine"):
+    with pytest.warns(RuntimeWarning, match="steps through torch, since .* error: no such machine"):
         _, optimizer = steps(net, gradients, True, lr=0.1, momentum=0.9)
     assert not optimizer.native
     steps(twin, gradients, False, lr=0.1, momentum=0.9)
@@ -394,8 +394,12 @@ def test_a_killed_compiler_is_told_and_training_goes_on(cache, monkeypatch):
     monkeypatch.setenv("CXX", "sh -c 'kill -9 $$'")
     net = layer((3, 3))
     adapter = POMAdapter(net).initialize_()
-    with pytest.warns(RuntimeWarning, match="goes through torch, since the C"):
+    with pytest.warns(RuntimeWarning, match="FGSGD steps through torch, since the C") as told:
         optimizer = FGSGD(adapter, lr=0.1)
+    assert told[0].filename == __file__
+    with pytest.warns(RuntimeWarning, match="FGAdam steps through torch") as told:
+        FGAdam(adapter)
+    assert told[0].filename == __file__
     net[0].weight.grad = torch.ones_like(net[0].weight)
     optimizer.step()
     assert not optimizer.native

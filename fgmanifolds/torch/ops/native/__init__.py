@@ -7,6 +7,7 @@ from fgmanifolds.torch.ops.native.build import (
     load,
     load_blocks,
     load_moments,
+    loads_or_warns,
 )
 from fgmanifolds.torch.ops.native.moments import Lines, add_moments
 from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, layout_of
@@ -25,4 +26,5 @@ __all__ = [
     "load",
     "load_blocks",
     "load_moments",
+    "loads_or_warns",
 ]

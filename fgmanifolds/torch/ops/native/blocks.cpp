@@ -263,21 +263,19 @@ extern "C" int32_t fgblocks_move(const Matrix *matrices, int32_t n, const uint8_
 extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, const float *factor,
                               const int32_t *row, const int32_t *column, int64_t n, int64_t height,
                               int64_t width, int32_t swapped, int32_t back, int32_t threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t k = 0; k < n; ++k) {
-        float *own = buffer + k * height * width;
-        const int32_t *rows = row + k * height, *places = column + k * width;
-        const float scale = factor[k];
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
+    for (int64_t k = 0; k < n; ++k)
         for (int64_t i = 0; i < height; ++i) {
-            float *line = matrix + rows[i] * columns;
+            const int32_t *places = column + k * width;
+            const float scale = factor[k];
             const int64_t apart = swapped ? height : 1;
-            float *to = swapped ? own + i : own + i * width;
+            float *line = matrix + row[k * height + i] * columns;
+            float *to = buffer + k * height * width + (swapped ? i : i * width);
             if (back)
                 for (int64_t j = 0; j < width; ++j) line[places[j]] = scale * to[j * apart];
             else
                 for (int64_t j = 0; j < width; ++j) to[j * apart] = scale * line[places[j]];
         }
-    }
 }
 
 struct Adam {

@@ -15,13 +15,22 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["NativeBuildError", "available", "load", "load_blocks", "load_moments"]
+__all__ = [
+    "NativeBuildError",
+    "available",
+    "load",
+    "load_blocks",
+    "load_moments",
+    "loads_or_warns",
+]
 
 #: Not -ffast-math: a library that is linked with it makes the whole process flush subnormal
 #: numbers to zero as soon as it is loaded.
@@ -56,6 +65,29 @@ def _compiler() -> list[str] | None:
 def available() -> bool:
     """Whether there is a C++ compiler, and ``FGMANIFOLDS_NATIVE=0`` does not forbid its use."""
     return os.environ.get(SWITCH, "1") != "0" and _compiler() is not None
+
+
+def loads_or_warns(load: Callable[[], Any], what: str, *, stacklevel: int) -> bool:
+    """Whether compiled functions could be loaded; with a warning if not.
+
+    Parameters
+    ----------
+    load : callable
+    what : str
+        Who goes through torch then: the subject of the warning, with its verb.
+    stacklevel : int
+        As of ``warnings.warn`` in the caller.
+    """
+    try:
+        load()
+    except NativeBuildError as error:
+        warnings.warn(
+            f"{what} through torch, since the C++ functions cannot be built: {error}",
+            RuntimeWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return False
+    return True
 
 
 # Where libraries lie ---------------------------------------------------------------------
