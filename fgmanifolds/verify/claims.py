@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from importlib import import_module
+from pkgutil import iter_modules
 
+from fgmanifolds.verify import statements
 from fgmanifolds.verify.claim import Claim
 from fgmanifolds.verify.fault import Fault
-from fgmanifolds.verify.statements import (
-    algorithm,
-    bias,
-    collections,
-    connections,
-    corollary1,
-    corollary2,
-    direct,
-    distances,
-    exponentials,
-    gradients,
-    growth,
-    layers,
-    lemma1,
-    manifolds,
-    momentum,
-    norms,
-    proposition1,
-    rates,
-    remark1,
-    sectional,
-    spheres,
-    spherestep,
-    sums,
-    supermartingale,
-    taylor,
-    text_gains,
-    text_schemes,
-    text_tables,
-    theorem1,
-    theorem2,
-)
 
 __all__ = ["CLAIMS", "FAULTS", "Claim"]
 
@@ -114,42 +84,16 @@ _ORDER = [
     "text-splitting",
 ]
 
-_MODULES = (
-    algorithm,
-    bias,
-    collections,
-    connections,
-    corollary1,
-    corollary2,
-    direct,
-    distances,
-    exponentials,
-    gradients,
-    growth,
-    layers,
-    lemma1,
-    manifolds,
-    momentum,
-    norms,
-    proposition1,
-    rates,
-    remark1,
-    sectional,
-    spheres,
-    spherestep,
-    sums,
-    supermartingale,
-    taylor,
-    text_gains,
-    text_schemes,
-    text_tables,
-    theorem1,
-    theorem2,
-)
+
+def _known() -> dict[str, Claim]:
+    """What the modules of :mod:`fgmanifolds.verify.statements` have as their ``ENTRIES``."""
+    names = (f"{statements.__name__}.{one.name}" for one in iter_modules(statements.__path__))
+    entries = (claim for name in names for claim in import_module(name).ENTRIES)
+    return {claim.name: claim for claim in entries}
 
 
 def _ordered() -> dict[str, Claim]:
-    known = {claim.name: claim for claim in chain(*(module.ENTRIES for module in _MODULES))}
+    known = _known()
     assert sorted(known) == sorted(_ORDER), set(known) ^ set(_ORDER)
     return {name: known[name] for name in _ORDER}
 
