@@ -91,22 +91,22 @@ class ManifoldOps(abc.ABC):
             f"{type(self).__name__} gives no exp, which retraction='exp' needs."
         )
 
-    def step(self, w: Tensor, v: Tensor, short: bool | None) -> Tensor:
+    def step(self, w: Tensor, v: Tensor, longest: float | None) -> Tensor:
         """``normalise(w + v)`` of a tangent vector.
-
-        `short` says whether no `v` is longer than 1, or None if nobody has looked.
 
         Parameters
         ----------
         w : Tensor of shape [n, A, B]
             Points at unit radius.
         v : Tensor of shape [n, A, B]
-        short : bool
-            Whether steps are known to be no longer than the radius.
+        longest : float or None
+            Largest norm of `v`; None if nobody has looked.
         """
         return self.normalise(w + v)
 
-    def retract(self, w: Tensor, v: Tensor, retraction: str, short: bool | None = None) -> Tensor:
+    def retract(
+        self, w: Tensor, v: Tensor, retraction: str, longest: float | None = None
+    ) -> Tensor:
         """Go from points along tangent vectors, by one of :data:`RETRACTIONS`.
 
         Parameters
@@ -115,12 +115,12 @@ class ManifoldOps(abc.ABC):
             Points at unit radius.
         v : Tensor of shape [n, A, B]
         retraction : str
-        short : bool
-            Whether steps are known to be no longer than the radius.
+        longest : float or None
+            Largest norm of `v`; None if nobody has looked.
         """
         if retraction == "exp":
             return self.exp(w, v)
-        return self.nearest(w + v) if retraction == "polar" else self.step(w, v, short)
+        return self.nearest(w + v) if retraction == "polar" else self.step(w, v, longest)
 
     def project(self, w: Tensor, u: Tensor) -> Tensor:
         """Tangent part of ambient vectors.
@@ -253,6 +253,14 @@ def qr_by_cholesky(x: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor.mT, x, upper=True, left=False)
 
 
+def far(dtype: torch.dtype) -> float:
+    """Length in radii up to which two passes of :func:`qr_by_cholesky` are enough: 724 in float32.
+
+    The Gram matrix of a longer one is singular to its type, or nearly so.
+    """
+    return 0.25 * float(torch.finfo(dtype).eps) ** -0.5
+
+
 def _symmetric_part(z: Tensor) -> Tensor:
     return (z + z.mT).mul_(0.5)
 
@@ -272,16 +280,21 @@ class StiefelOps(ManifoldOps):
         """Q of QR; of a Gaussian matrix it is Haar (Mezzadri 2007)."""
         return qr_positive(x)
 
-    def step(self, w: Tensor, v: Tensor, short: bool | None) -> Tensor:
+    def step(self, w: Tensor, v: Tensor, longest: float | None) -> Tensor:
         """Q by Cholesky where that is safe.
 
-        ``x^T x = I + v^T v``, whose condition number is at most 2 for `v` of norm up to 1. Where
-        nobody has looked, a second pass mends what the first has lost of longer steps.
+        ``x^T x = I + v^T v``, whose condition number is at most 2 for `v` of norm up to 1. A second
+        pass mends what the first has lost of steps up to :func:`far` (CholeskyQR2: Yamamoto et
+        al. 2015). Where nobody has looked, longer ones are cut to that.
         """
+        limit = far(v.dtype)
+        if longest is None:
+            v = v * (limit / _matrix_norm(v)).clamp(max=1)
         x = w + v
-        if short is None:
-            return qr_by_cholesky(qr_by_cholesky(x))
-        return qr_by_cholesky(x) if short else qr_positive(x)
+        if longest is not None and longest > limit:
+            return qr_positive(x)
+        q = qr_by_cholesky(x)
+        return q if longest is not None and longest <= 1 else qr_by_cholesky(q)
 
     def nearest(self, x: Tensor) -> Tensor:
         """Polar factor."""
@@ -305,10 +318,12 @@ class StiefelOps(ManifoldOps):
         first = torch.linalg.matrix_exp(block)[:, :, : w.shape[2]]
         return torch.cat([w, v], 2) @ first @ torch.linalg.matrix_exp(-a)
 
-    def retract(self, w: Tensor, v: Tensor, retraction: str, short: bool | None = None) -> Tensor:
+    def retract(
+        self, w: Tensor, v: Tensor, retraction: str, longest: float | None = None
+    ) -> Tensor:
         """As :class:`ManifoldOps` says; the Cayley transform is this manifold's own."""
         if retraction != "cayley":
-            return super().retract(w, v, retraction, short)
+            return super().retract(w, v, retraction, longest)
         return _cayley(w, v)
 
 

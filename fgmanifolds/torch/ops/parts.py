@@ -231,9 +231,8 @@ class BatchedPart(Part):
         assert self._kept is not None
         (unit, tangent), self._kept = self._kept, None
         move, longest = self._bounded(move)
-        short = None if longest is None else longest <= 1
         step = tangent * (move / self.radius)[:, None, None]
-        unit = OPS[self._name].retract(unit, step, self._retraction, short)
+        unit = OPS[self._name].retract(unit, step, self._retraction, longest)
         self._scatter_(weights, unit, self.radius)
 
 

@@ -37,8 +37,9 @@ def test_agree_with_the_numpy_geometry(name, shape, seed):
     tangent = ops.project(w, u)
     torch.testing.assert_close(tangent, by_component(name, "projection", shape, w, u))
     step = 0.5 * tangent
-    for short in (None, False):
-        point = ops.retract(w, step, "qr", short)
+    longest = float(torch.linalg.matrix_norm(step).max())
+    for known in (None, longest, 1e9):
+        point = ops.retract(w, step, "qr", known)
         expected = by_component(name, "retraction", shape, w, step)
         torch.testing.assert_close(point, expected, rtol=1e-9, atol=1e-12)
     nearest = by_component(name, "nearest_point", shape, u)
@@ -58,6 +59,24 @@ def test_q_by_cholesky_is_that_of_qr_for_short_steps(shape, dtype):
     v = v / torch.linalg.matrix_norm(v, keepdim=True)
     eps = torch.finfo(dtype).eps
     torch.testing.assert_close(qr_by_cholesky(w + v), qr_positive(w + v), rtol=0, atol=20 * eps)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("shape", [(3, 3), (64, 64), (300, 20)])
+@pytest.mark.parametrize("length", [1.5, 30.0, 700.0, 1e4, 1e6])
+@pytest.mark.parametrize("one_rank", [True, False])
+def test_long_steps_stay_on_the_manifold_in_float32(shape, length, one_rank, known):
+    ops, (w, u) = OPS["stiefel"], batch("stiefel", shape, 1, n=3)
+    if one_rank:
+        u = u[:, :, :1] @ u[:, :1, :]
+    v = ops.project(w, u)
+    v = length * v / torch.linalg.matrix_norm(v, keepdim=True)
+    found = ops.retract(w.float(), v.float(), "qr", length if known else None)
+    assert ops.violation(found.double()).max() < 2e-6
+    if length < 1000:
+        exact = qr_positive(w + v)
+        bound = 1e-6 + 1e-7 * length
+        torch.testing.assert_close(found.double(), exact, rtol=0, atol=bound)
 
 
 class Planes:

@@ -165,15 +165,16 @@ struct Pair {
     float w, m;
 };
 
-// What w and m are multiplied by, for x r / |x|. Of steps beyond two radii, normal parts included,
-// the norm is a difference of large numbers: they are noted.
+// What w and m are multiplied by, for x r / |x|. Where s m, normal part included, is more than twice
+// as long as x, the norm is a difference of large numbers: such steps are noted.
 static inline Pair factors(double s, double r, double wm, double mm, double ww, bool &far) {
-    far |= s * s * mm > 4 * r * r;
     const double keep = 1 - s * wm / (r * r);
     // |x|^2 by its parts along w and across, neither of which rounding makes negative.
     const double size = std::max(ww, 1e-300), along = keep + s * wm / size;
     const double across = std::max(mm - wm * wm / size, 0.0);
-    const double scale = r / std::sqrt(std::max(along * along * size + s * s * across, 1e-300));
+    const double square = std::max(along * along * size + s * s * across, 1e-300);
+    const double scale = r / std::sqrt(square);
+    far |= s * s * mm > 4 * square;
     return {(float)(keep * scale), (float)(s * scale)};
 }
 
