@@ -30,6 +30,15 @@ NEW_STATE = ("seen",)
 COUNT, SUM, SQUARE = range(3)
 
 
+def _is_exporting_without_dynamo() -> bool:
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
+#: Whether a model is being exported. torch 2.6 does not say so of a strict export, which to it is
+#: a compilation.
+_is_exporting = getattr(torch.compiler, "is_exporting", _is_exporting_without_dynamo)
+
+
 class FeatureSpread:
     """Running mean and second moment of each input channel of a layer.
 
@@ -97,7 +106,7 @@ class FeatureSpread:
         return (self.square - self.mean**2).clamp(min=0).sqrt()
 
     def _observe(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not module.training or torch.compiler.is_exporting() or torch._C._get_tracing_state():
+        if not module.training or _is_exporting() or torch._C._get_tracing_state():
             return
         start = 0
         for one in self._reader.features(module, self._parameter, args, kwargs):
