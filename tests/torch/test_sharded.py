@@ -30,6 +30,8 @@ def check_like_one(found, kind, way):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7):
+        pytest.skip("fully_shard of torch 2.6 asks the CPU for a stream's events")
     folder = tmp_path_factory.mktemp("sharded")
     return folder, launch("sharded", 2, folder)
 

@@ -164,6 +164,8 @@ def test_one_graph_with_the_spreads_right():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_export_sees_nothing(training):
+    if training and not hasattr(torch.compiler, "is_exporting"):
+        pytest.skip("torch 2.6 does not say whether a model is exported")
     net, adapter = layers()
     net.train(training)
     program = torch.export.export(net, (images(),))
