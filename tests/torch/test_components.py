@@ -40,3 +40,14 @@ def test_lines_are_of_blocks_that_share_all_rows_or_none():
     lines = {kind: next(iter(a.layers.values())).view.lines for kind, a in nets.items()}
     without = {kind for kind, own in lines.items() if own is None}
     assert without == {"transposed 1 x 1", "3 x 3"}
+
+
+def test_large_matrices_are_multiplied_part_by_part():
+    net = nn.Sequential(nn.Linear(400, 401, bias=False))
+    layer = POMAdapter(net, "pio", ("sphere", "euclidean")).layers["0"]
+    factors = 1 + torch.rand(layer.view.n_components, generator=torch.Generator().manual_seed(0))
+    before = [batch.read(layer.weight.detach()).clone() for batch in layer.view.batches]
+    layer.multiply_(layer.weight, factors.double())
+    for batch, old in zip(layer.view.batches, before):
+        wanted = old * factors[batch.members.long()][:, None, None]
+        torch.testing.assert_close(batch.read(layer.weight.detach()), wanted)
