@@ -73,6 +73,8 @@ def step_table(rounds: int) -> pd.DataFrame:
             "FGSGD, PIO of four, torch": ours(fresh(), "pio", PIO, momentum=0.9, native=False),
         }
         if "FGAdam" in others:
+            fresh_adam = torch.optim.Adam(fresh().parameters(), lr=1e-3, foreach=True)
+            steps["Adam foreach"] = fresh_adam.step
             steps["FGAdam, PIO of four"] = ours(fresh(), "pio", PIO, FGAdam)
             steps["FGAdam, PIO of four, torch"] = ours(fresh(), "pio", PIO, FGAdam, native=False)
         if "layer" in others:
@@ -186,6 +188,32 @@ class timed_spreads:
             del spread._take
 
 
+def setup_table(rounds: int) -> pd.DataFrame:
+    """Seconds until ResNet-101 is ready for its first step, and of update_scales_ of an epoch."""
+    seconds: dict[str, list[float]] = {}
+    images = torch.randn(2, 3, 64, 64)
+
+    def clocked(what: str, work: Callable) -> object:
+        start = time.perf_counter()
+        found = work()
+        seconds.setdefault(f"resnet101: {what}", []).append(time.perf_counter() - start)
+        return found
+
+    for _ in track(range(rounds), description="setup"):
+        model = build_model("resnet101", 1000).train()
+        adapter = clocked(
+            "adapter and initialize_",
+            lambda model=model: POMAdapter(
+                model, "pio", PIO, exclude=("classifier",)
+            ).initialize_(),
+        )
+        for _ in range(4):
+            with torch.no_grad():
+                model(images)
+            clocked("update_scales_", adapter.update_scales_)
+    return pd.DataFrame({"s": {what: pd.Series(own).median() for what, own in seconds.items()}})
+
+
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -198,6 +226,7 @@ def main() -> None:
         "A step of whole networks": step_table(options.rounds),
         "Stochastic depth": depth_table(2 * options.rounds),
         "What FG-SGD adds to an iteration": share_table(max(4, options.rounds // 2)),
+        "Setting up": setup_table(max(2, options.rounds // 3)),
     }
     write(tables, options.out, "networks")
 

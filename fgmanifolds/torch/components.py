@@ -53,6 +53,16 @@ class ComponentBatch:
         """
         raise NotImplementedError
 
+    def multiply_(self, weight: Tensor, factors: Tensor) -> None:
+        """Multiply each component in `weight` by its factor.
+
+        Parameters
+        ----------
+        weight : Tensor
+        factors : Tensor of shape [n]
+        """
+        self.write_(weight, self.read(weight) * factors[:, None, None])
+
     def select(self, rows: Tensor) -> ComponentBatch:
         """Give a batch of some of the components."""
         raise NotImplementedError
@@ -85,6 +95,19 @@ class Kernels(ComponentBatch):
         """
         kernels = components if self.kernel == self.shape else components.mT
         weight.copy_(kernels.reshape(weight.shape))
+
+    def multiply_(self, weight: Tensor, factors: Tensor) -> None:
+        """As :meth:`ComponentBatch.multiply_`, in one pass where kernels lie one after the other.
+
+        Parameters
+        ----------
+        weight : Tensor
+        factors : Tensor of shape [n]
+        """
+        if weight.is_contiguous():
+            weight.view(len(factors), -1).mul_(factors[:, None])
+        else:
+            super().multiply_(weight, factors)
 
     def select(self, rows: Tensor) -> ComponentBatch:
         """As :meth:`ComponentBatch.select`."""

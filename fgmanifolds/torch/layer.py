@@ -160,7 +160,7 @@ class POMLayer:
             else:
                 value = value.clamp(min=float(options.min_std))
             target = radii(self.gamma, value, self.view.reads, n)
-        return torch.where(self.is_euclidean, torch.ones_like(target), target)
+        return target.masked_fill_(self.is_euclidean, 1.0)
 
     @torch.no_grad()
     def radius_of(self, weight: Tensor) -> Tensor:
@@ -214,9 +214,7 @@ class POMLayer:
                     rows.mul_(each[own])
                 return
             for batch in self.view.batches:
-                components = batch.read(full.detach())
-                factor = factors[batch.members.long()].to(components)
-                batch.write_(full, components * factor[:, None, None])
+                batch.multiply_(full.detach(), factors[batch.members.long()].to(full))
 
     # Components -----------------------------------------------------------------
 

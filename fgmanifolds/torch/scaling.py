@@ -40,22 +40,20 @@ def radii(gamma: float, spread: Tensor, reads: tuple[Tensor, Tensor], n: int) ->
     spread : tensor of shape [channels]
         Standard deviation lambda_c of each input channel.
     reads : (tensor, tensor)
-        Pairs (component, channel). A component that reads several channels (a
-        block of a matrix) takes their root mean square.
+        Pairs (component, channel), in the order of the components. One that reads several
+        channels (a block of a matrix) takes their root mean square.
     n : int
 
     Returns
     -------
     tensor of shape [n], float64
     """
-    component, channel = (index.to(spread.device).long() for index in reads)
+    component, channel = (index.to(spread.device) for index in reads)
     if len(component) == n:
         # Each component reads one channel.
-        each = spread.new_empty(n, dtype=torch.float64)
-        each[component] = (gamma / spread.double())[channel]
-        return each
+        return (gamma / spread.double()).index_select(0, channel)
     total = spread.new_zeros(n, dtype=torch.float64)
-    total.index_add_(0, component, spread.double()[channel] ** 2)
+    total.index_add_(0, component, (spread.double() ** 2).index_select(0, channel))
     count = torch.bincount(component, minlength=n)
     return gamma / (total / count).sqrt()
 

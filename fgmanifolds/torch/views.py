@@ -133,7 +133,7 @@ def _view_matrix(
 
 
 def _reads(grid: Grid, batches: list[ComponentBatch]) -> tuple[Tensor, Tensor]:
-    """Pairs (component, input channel)."""
+    """Pairs (component, input channel), in the order of the components."""
     components, channels = [], []
     for batch in batches:
         if isinstance(batch, Kernels):
@@ -151,7 +151,9 @@ def _reads(grid: Grid, batches: list[ComponentBatch]) -> tuple[Tensor, Tensor]:
         inputs = grid.channel(group, batch.rows % each if grid.transposed else batch.columns)
         components.append(batch.members[:, None].expand_as(inputs).flatten())
         channels.append(inputs.flatten().to(torch.int32))
-    return torch.cat(components), torch.cat(channels)
+    component, channel = torch.cat(components), torch.cat(channels)
+    order = torch.argsort(component, stable=True)
+    return component[order], channel[order]
 
 
 # Both -------------------------------------------------------------------------------

@@ -29,9 +29,13 @@ class ComponentScales:
         walk = native and layer.view.lines is not None
         self._steps = _flat_steps(self._batches, self._n) if walk else None
         (first, *others) = self._batches
-        rows = native and isinstance(first, Kernels) and not others
+        #: Entries of a component, if components lie in storage one after the other, in order.
+        self._entries = None
+        if isinstance(first, Kernels) and not others:
+            self._entries = first.shape[0] * first.shape[1]
+        self._shares: Tensor | None = None
         #: For small kernels in C++.
-        self.rows = Rows(first.members, first.shape[0] * first.shape[1]) if rows else None
+        self.rows = Rows(first.members, self._entries) if native and self._entries else None
 
     def _members_on(self, device: torch.device) -> list[Tensor]:
         """Numbers of the components of each batch; brought to a device once."""
@@ -53,18 +57,23 @@ class ComponentScales:
             for batch, members in zip(self._batches, self._members_on(sums.device), strict=True):
                 sums[members] /= batch.shape[0] * batch.shape[1]
             return sums
+        if self._entries is not None:
+            return self._means_of_rows(tensor.reshape(-1, self._entries).to(kind))
         means = tensor.new_empty(self._n, dtype=kind)
         for batch, members in zip(self._batches, self._members_on(tensor.device), strict=True):
-            entries = batch.shape[0] * batch.shape[1]
-            if isinstance(batch, Kernels):
-                flat = tensor.reshape(-1, entries)
-            else:
-                flat = batch.read(tensor).flatten(1)
-            # As a product with ones: sums of a few numbers each are twice as slow.
-            squares = flat.to(kind).square()
-            share = squares.new_full((entries,), 1 / entries)
-            means[members] = squares @ share
+            means[members] = self._means_of_rows(batch.read(tensor).flatten(1).to(kind))
         return means
+
+    def _means_of_rows(self, rows: Tensor) -> Tensor:
+        """Mean squares of rows, as a product with shares: torch sums a few numbers slowly."""
+        shares, n = self._shares, rows.shape[1]
+        if shares is None or (len(shares), shares.dtype, shares.device) != (
+            n,
+            rows.dtype,
+            rows.device,
+        ):
+            shares = self._shares = rows.new_full((n,), 1 / n)
+        return rows.square() @ shares
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
         """The tensor with each component times its factor.
@@ -80,13 +89,10 @@ class ComponentScales:
             out = torch.zeros_like(tensor)
             self._steps.add_([out], [tensor], factor)
             return out
-        (first, *others) = self._batches
-        if isinstance(first, Kernels) and not others:
-            (members,) = self._members_on(tensor.device)
-            own = factor.to(tensor.dtype)[members]
-            flat = tensor.reshape(len(own), -1) * own[:, None]
-            return flat.reshape(tensor.shape)
-        out = tensor.clone(memory_format=torch.preserve_format)
+        if self._entries is not None:
+            own = factor.to(tensor.dtype)
+            return (tensor.reshape(-1, self._entries) * own[:, None]).reshape(tensor.shape)
+        out = torch.empty_like(tensor)
         for batch, members in zip(self._batches, self._members_on(tensor.device), strict=True):
             own = factor.to(tensor.dtype)[members]
             batch.write_(out, batch.read(tensor) * own[:, None, None])

@@ -112,7 +112,7 @@ class FGAdam(POMOptimizer):
         by_weight = self._guards.layers_by_weight()
         layers = [by_weight.get(id(p)) for p in params]
         states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
-        torch._foreach_add_([state["step"] for state in states], 1)
+        _count_([state["step"] for state in states])
         found = [
             self._in_cpp(grad, state, layer, group)
             for grad, state, layer in zip(grads, states, layers, strict=True)
@@ -144,18 +144,14 @@ class FGAdam(POMOptimizer):
         first, second = group["betas"]
         moments = [state["exp_avg"] for state in states]
         lerp_(moments, grads, group["foreach"], weight=1 - first)
-        squares = [self._mean_squares(x, layer) for x, layer in zip(grads, layers, strict=True)]
         averages = [state["exp_avg_sq"] for state in states]
-        lerp_(averages, squares, group["foreach"], weight=1 - second)
+        lerp_(averages, self._mean_squares(grads, layers), group["foreach"], weight=1 - second)
         roots = torch._foreach_sqrt(averages)
         steps = [state["step"] for state in states]
-        torch._foreach_div_(roots, torch._foreach_sqrt(_one_minus_powers(second, steps)))
+        torch._foreach_div_(roots, _bias_corrections(second, steps, root=True))
         torch._foreach_add_(roots, group["eps"])
-        torch._foreach_mul_(roots, _one_minus_powers(first, steps))
-        return [
-            self._divided(moment, root, layer)
-            for moment, root, layer in zip(moments, roots, layers, strict=True)
-        ]
+        torch._foreach_mul_(roots, _bias_corrections(first, steps))
+        return self._divided(moments, roots, layers)
 
     def _forget(self) -> None:
         super()._forget()
@@ -169,17 +165,36 @@ class FGAdam(POMOptimizer):
             self._scales[layer.name] = known
         return known[1]
 
-    def _mean_squares(self, grad: Tensor, layer: POMLayer | None) -> Tensor:
+    def _mean_squares(
+        self, grads: Sequence[Tensor], layers: Sequence[POMLayer | None]
+    ) -> list[Tensor]:
         """Squares of the entries, or their mean over each component."""
-        kind = computing_type(grad.dtype)
-        if layer is None:
-            return grad.to(kind).square()
-        return self._scales_of(layer).mean_squares(whole(grad), kind)
+        pairs = list(zip(grads, layers, strict=True))
+        plain = [x.to(computing_type(x.dtype)) for x, layer in pairs if layer is None]
+        squares = iter(torch._foreach_mul(plain, plain) if plain else ())
+        return [
+            next(squares)
+            if layer is None
+            else self._scales_of(layer).mean_squares(whole(x), computing_type(x.dtype))
+            for x, layer in pairs
+        ]
 
-    def _divided(self, moment: Tensor, root: Tensor, layer: POMLayer | None) -> Tensor:
-        if layer is None:
-            return moment / root
-        return self._scales_of(layer).scaled(whole(moment), 1 / root)
+    def _divided(
+        self,
+        moments: Sequence[Tensor],
+        roots: Sequence[Tensor],
+        layers: Sequence[POMLayer | None],
+    ) -> list[Tensor]:
+        """Each entry, or each component, by its root."""
+        found = list(zip(moments, roots, layers, strict=True))
+        plain = [(moment, root) for moment, root, layer in found if layer is None]
+        shares = iter(torch._foreach_div(*map(list, zip(*plain, strict=True))) if plain else ())
+        return [
+            next(shares)
+            if layer is None
+            else self._scales_of(layer).scaled(whole(moment), 1 / root)
+            for moment, root, layer in found
+        ]
 
     def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
         state: dict[str, Any] = self.state[p]
@@ -202,9 +217,22 @@ class FGAdam(POMOptimizer):
         return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
 
 
-def _one_minus_powers(base: float, exponents: Sequence[Tensor]) -> list[Tensor]:
-    """1 - base^exponent, which corrects a running mean for its start at 0."""
-    powers = torch._foreach_pow(base, list(exponents))
-    torch._foreach_neg_(powers)
-    torch._foreach_add_(powers, 1.0)
-    return list(powers)
+def _count_(steps: list[Tensor]) -> None:
+    """Add one; on the CPU as a tensor, since torch would make it one anew for each of them."""
+    if all(step.is_cpu for step in steps):
+        torch._foreach_add_(steps, torch.ones((), dtype=torch.float64), alpha=1)
+    else:
+        torch._foreach_add_(steps, 1)
+
+
+def _bias_corrections(
+    decay: float, steps: Sequence[Tensor], *, root: bool = False
+) -> list[float] | list[Tensor]:
+    """1 - decay^step or its root: the share of a running mean that its steps are.
+
+    Numbers on the CPU; elsewhere tensors, since nothing may wait for a device.
+    """
+    power = 0.5 if root else 1.0
+    if all(step.is_cpu for step in steps):
+        return [(1 - decay**step) ** power for step in map(float, steps)]
+    return [(1 - decay**step) ** power for step in steps]
