@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import torch
 from torch import Tensor
@@ -27,14 +27,9 @@ def norms_of(grads: Sequence[Tensor]) -> list[float]:
     shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
     for i, value in zip(shards, shard_norms([grads[i] for i in shards]), strict=True):
         values[i] = value
-    kept = set(shards)
-    kinds: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for i, grad in enumerate(grads):
-        if i not in kept:
-            kinds.setdefault((grad.device, grad.dtype), []).append(i)
     # Of each device all at once, so that it is waited for once.
     by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
-    for (device, dtype), members in kinds.items():
+    for (device, dtype), members in _by_kind(grads, set(shards)).items():
         own = torch._foreach_norm([grads[i] for i in members], 2, dtype=computing_type(dtype))
         places, norms = by_device.setdefault(device, ([], []))
         places += members
@@ -43,6 +38,17 @@ def norms_of(grads: Sequence[Tensor]) -> list[float]:
         for i, value in zip(places, torch.cat(norms).tolist(), strict=True):
             values[i] = value
     return values
+
+
+def _by_kind(
+    grads: Sequence[Tensor], left_out: Set[int]
+) -> dict[tuple[torch.device, torch.dtype], list[int]]:
+    """Numbers of the tensors of each device and type."""
+    every = {i: (x.device, x.dtype) for i, x in enumerate(grads) if i not in left_out}
+    kinds = dict.fromkeys(every.values())
+    if len(kinds) == 1:
+        return {kind: list(every) for kind in kinds}
+    return {kind: [i for i, own in every.items() if own == kind] for kind in kinds}
 
 
 def unusable(grad: Tensor, norm: float, limit: float) -> str:

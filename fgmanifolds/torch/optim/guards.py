@@ -86,6 +86,8 @@ class Guards:
         grads = [p.grad for p, _ in pairs if p.grad is not None]
         found: dict[str, list[str]] = {}
         for (p, limit), grad, norm in zip(pairs, grads, norms_of(grads), strict=True):
+            if norm <= limit and norm < math.inf:
+                continue
             reason = unusable(grad, norm, limit)
             if reason:
                 found.setdefault(reason, []).append(self.name_of(p))
@@ -96,7 +98,8 @@ class Guards:
     def _versions(self) -> list[tuple[int, int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place."""
         weights = [layer.weight for layer in self._adapter.layers.values()]
-        return [(_address(weight), weight._version) for weight in weights]
+        own = [weight.to_local() if is_sharded(weight) else weight for weight in weights]
+        return [(x.data_ptr(), weight._version) for x, weight in zip(own, weights, strict=True)]
 
     def written_to(self) -> bool:
         """Whether a weight was written to since :meth:`note_written`."""
@@ -158,10 +161,6 @@ def _limits(active: Sequence[Active], skip: frozenset[int]) -> Iterator[tuple[Te
                 yield weight, largest_norm(weight.dtype)
         for p in one.plain:
             yield p, math.inf
-
-
-def _address(weight: Tensor) -> int:
-    return (weight.to_local() if is_sharded(weight) else weight).data_ptr()
 
 
 def _check_weight(layer: POMLayer) -> None:
