@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A process for each core, of one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 
 .PHONY: help train test test-slow test-versions lint format docs bench dist clean
@@ -36,10 +38,10 @@ train: .venv/core
 	$(BIN)/python -m fgmanifolds compare --data digits --model cnn --seeds 3 --out runs/digits --overwrite
 
 test: .venv/dev
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) --dist loadfile -m 'not slow'
 
 test-slow: .venv/dev
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --dist worksteal -m slow
 
 test-versions: .venv/dev
 	$(PIP) install --quiet --constraint constraints.txt nox
