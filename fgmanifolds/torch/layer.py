@@ -113,8 +113,9 @@ class POMLayer:
 
     @radius.setter
     def radius(self, radius: Tensor) -> None:
+        # The new tensor counts its writes from anew.
+        self.changes += 1 + self._radius._version
         self._radius = radius
-        self.changes += 1
 
     @property
     def version(self) -> int:

@@ -280,6 +280,27 @@ def test_radii_that_are_set_by_hand_are_followed():
     adapter.project_()
     steps(net, optimizer, 1, 2)
     assert adapter.residual() < 1e-6
+    layer.rescale_(1.5 * layer.radius)
+    steps(net, optimizer, 1, 3)
+    assert adapter.residual() < 1e-6
+
+
+def test_versions_grow_with_every_change_of_the_radii():
+    adapter = POMAdapter(network(), "kernel", ("sphere",), exclude=("3",)).initialize_()
+    layer = adapter.layers["0"]
+    versions = [adapter.version]
+    for change in (
+        lambda: layer.radius.mul_(2),
+        lambda: layer.radius.mul_(2),
+        lambda: layer.rescale_(3 * layer.radius),
+        lambda: layer.radius.mul_(2),
+        lambda: layer.rescale_(layer.target_radius()),
+        lambda: setattr(layer, "radius", layer.target_radius().mul_(2)),
+        lambda: setattr(layer, "radius", layer.target_radius()),
+    ):
+        change()
+        versions.append(adapter.version)
+    assert versions == sorted(set(versions))
 
 
 @pytest.mark.parametrize("native", [None, False])
