@@ -65,6 +65,7 @@ bench: .venv/dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group
 	$(BIN)/python benchmarks/steps.py
 	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/overheads.py
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/solvers.py
 	$(BIN)/python -m fgmanifolds verify --mutate

@@ -81,8 +81,9 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         Whether a step whose gradients hold nan or inf, or are too large to be used, is left
         out, rather than refused. Either way nothing is changed by it.
     foreach : bool or None
-        Whether the Euclidean part of the step uses torch's foreach functions;
-        None: yes.
+        Whether the Euclidean part of the step uses torch's foreach functions. None: yes, but
+        :class:`FGSGD` and :class:`FGAdam` step dense parameters on the CPU by torch's fused
+        ones, unless lr is a tensor.
     compile : bool
         Whether small kernels go through ``torch.compile``, on any device. The first step takes
         seconds, and later ones with other radii or learning rates are not compiled anew.
@@ -263,7 +264,7 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         active = [self._active(group, by_weight) for group in self.param_groups]
         self._guards.check_tensors(active)
         self._guards.check_ranks()
-        self._guards.warn_of_strangers(self.param_groups)
+        self._guards.warn_of_strangers(self.param_groups, active)
         if not self._may_step(active):
             return loss
         self._keep_best(active, loss)
@@ -280,10 +281,20 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         return loss
 
     def _active(self, group: dict[str, Any], by_weight: Mapping[int, POMLayer]) -> Active:
-        with_gradients = [p for p in group["params"] if p.grad is not None]
-        layers = [by_weight[id(p)] for p in with_gradients if id(p) in by_weight]
-        plain = [p for p in with_gradients if id(p) not in by_weight]
-        return Active(group, self._rules.of(group), layers, plain)
+        layers, own, plain = list[POMLayer](), list[tuple[Tensor, Tensor]](), []
+        for p in group["params"]:
+            grad = p.grad
+            if grad is None:
+                continue
+            layer = by_weight.get(id(p))
+            if layer is None:
+                plain.append((p, grad))
+            else:
+                layers.append(layer)
+                own.append((p, grad))
+        own += plain
+        params, grads = [p for p, _ in own], [grad for _, grad in own]
+        return Active(group, self._rules.of(group), layers, params, grads)
 
     def _may_step(self, active: Sequence[Active]) -> bool:
         """Look at gradients and weights before anything is changed."""
@@ -330,11 +341,10 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         self._radii_version = self.adapter.version
 
     def _step_group(self, active: Active) -> None:
-        params = [*(layer.weight for layer in active.layers), *active.plain]
+        params, group = active.params, active.group
         if not params:
             return
-        group = active.group
-        grads = self._gradients(params, group)
+        grads = self._gradients(active, group)
         if group["momentum_space"] == "tangent":
             grads = self._poms.on_tangent_spaces(active, self.state, grads, self.tangent_state)
         directions = self.direction(params, grads, group)
@@ -354,13 +364,13 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
             scale = self.gradient_scale(group)
             self._poms.step_(active, self.state, by_weight, scale, self._references)
 
-    def _gradients(self, params: Sequence[Tensor], group: dict[str, Any]) -> list[Tensor]:
+    def _gradients(self, active: Active, group: dict[str, Any]) -> list[Tensor]:
         """Gradients with the sign of `maximize` and with weight decay."""
-        grads = [p.grad for p in params if p.grad is not None]
+        grads = active.grads
         if group["maximize"]:
             grads = list(torch._foreach_neg(grads))
         if group["weight_decay"] != 0:
-            grads = added(grads, params, group["foreach"], alpha=group["weight_decay"])
+            grads = added(grads, active.params, group["foreach"], alpha=group["weight_decay"])
         return grads
 
     def pom_statistics(self) -> dict[str, tuple[Tensor, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -91,6 +90,4 @@ class NativeMixin(Optimizer):
         assert self._way is not None
         scale = self.gradient_scale(active.group)
         self._way.step_(taken, group, active.rule, self.state, scale, self._poms.last)
-        names = {one.layer.name for one in taken}
-        rest = [layer for layer in active.layers if layer.name not in names]
-        return dataclasses.replace(active, layers=rest)
+        return active.without({one.place for one in taken})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,9 +12,12 @@ from torch import Tensor
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.component_scales import ComponentScales
+from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
 from fgmanifolds.torch.ops.table import computing_type
 from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import lerp_
+from fgmanifolds.torch.optim.fused import adam_ as fused_adam_
+from fgmanifolds.torch.optim.fused import taken_of
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.torch.sharded import whole, wholly
@@ -79,12 +83,21 @@ class FGAdam(POMOptimizer):
         if not options["eps"] > 0:
             raise ValueError(f"eps={options['eps']!r} must be positive.")
 
-    def _gradients(self, params: Sequence[Tensor], group: dict[str, Any]) -> list[Tensor]:
-        return super()._gradients(params, {**group, "weight_decay": 0.0})
+    def _gradients(self, active: Active, group: dict[str, Any]) -> list[Tensor]:
+        return super()._gradients(active, {**group, "weight_decay": 0.0})
 
     def _step_group(self, active: Active) -> None:
         self._decay_(active)
-        super()._step_group(active)
+        super()._step_group(self._step_fused(active))
+
+    def _step_fused(self, active: Active) -> Active:
+        """Step Euclidean parameters by torch's fused function; gives what is left."""
+        if type(self) is not FGAdam:
+            return active
+        started = functools.partial(self._started, layer=None)
+        taken = taken_of(active, started, ("exp_avg", "exp_avg_sq"))
+        fused_adam_(list(taken.values()), active.group)
+        return active.without(taken.keys())
 
     def _decay_(self, active: Active) -> None:
         """Shrink what is Euclidean."""
@@ -114,25 +127,26 @@ class FGAdam(POMOptimizer):
         states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
         _count_([state["step"] for state in states])
         found = [
-            self._in_cpp(grad, state, layer, group)
+            self._for_cpp(grad, state, layer, group)
             for grad, state, layer in zip(grads, states, layers, strict=True)
         ]
+        in_cpp = iter(adam_([one for one in found if one is not None]))
         left = [i for i, one in enumerate(found) if one is None]
         own = [grads[i] for i in left], [states[i] for i in left], [layers[i] for i in left]
         rest = iter(self._by_torch(*own, group) if left else ())
-        return [next(rest) if one is None else one for one in found]
+        return [next(rest if one is None else in_cpp) for one in found]
 
-    def _in_cpp(
+    def _for_cpp(
         self, grad: Tensor, state: dict[str, Any], layer: POMLayer | None, group: dict[str, Any]
-    ) -> Tensor | None:
-        """The direction of a layer of small kernels; None for others."""
+    ) -> AdamRows | None:
+        """What the C++ function takes of a layer of small kernels; None for others."""
         rows = None if layer is None else self._scales_of(layer).rows
         if rows is None or not grad.is_cpu:
             return None
         (first, second), step = group["betas"], float(state["step"])
         root_scale = (1 - second**step) ** -0.5
         options = (1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step))
-        return rows.adam_(grad, state["exp_avg"], state["exp_avg_sq"], options)
+        return rows.adam(grad, state["exp_avg"], state["exp_avg_sq"], options)
 
     def _by_torch(
         self,

@@ -14,11 +14,15 @@ from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import Taken
 from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import added, decay_
+from fgmanifolds.torch.optim.fused import sgd_, taken_of
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.validation import check_bool
 
 __all__ = ["FGSGD"]
+
+#: Options of a group that are those of ``torch.optim.SGD``.
+SGD_OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
 
 
 class FGSGD(POMOptimizer):
@@ -147,4 +151,12 @@ class FGSGD(POMOptimizer):
         taken = self._taken.get(id(active.group), [])
         if taken:
             active = self._step_natively(active, taken, active.group)
-        super()._step_group(active)
+        super()._step_group(self._step_fused(active))
+
+    def _step_fused(self, active: Active) -> Active:
+        """Step Euclidean parameters by torch's fused function; gives what is left."""
+        if type(self) is not FGSGD:
+            return active
+        taken = taken_of(active, self.state.__getitem__, ("momentum_buffer",))
+        sgd_(list(taken.values()), **{key: active.group[key] for key in SGD_OPTIONS})
+        return active.without(taken.keys())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
 import torch
 from torch import Tensor
@@ -12,7 +11,10 @@ from torch import Tensor
 from fgmanifolds.torch.ops.table import computing_type
 from fgmanifolds.torch.sharded import is_sharded, shard_norms, whole
 
-__all__ = ["largest_norm", "norms_of", "unusable"]
+__all__ = ["largest_norm", "norm_bounds", "unusable"]
+
+#: Vectors of up to this many entries are looked at all together.
+SHORT = 4096
 
 
 @functools.cache
@@ -21,49 +23,62 @@ def largest_norm(dtype: torch.dtype) -> float:
     return float(torch.finfo(computing_type(dtype)).max ** 0.5 / 100)
 
 
-def norms_of(grads: Sequence[Tensor]) -> list[float]:
-    """Frobenius norms; not finite where an entry is not, or where squares overflow."""
+def norm_bounds(grads: Sequence[Tensor]) -> list[float]:
+    """Upper bounds of Frobenius norms: norms, and of short vectors that of all together.
+
+    Not finite where an entry is not, or where squares overflow.
+
+    Parameters
+    ----------
+    grads : sequence of Tensor
+    """
     values = [0.0] * len(grads)
     shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
     for i, value in zip(shards, shard_norms([grads[i] for i in shards]), strict=True):
         values[i] = value
     # Of each device all at once, so that it is waited for once.
-    by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
-    for (device, dtype), members in _by_kind(grads, set(shards)).items():
-        own = torch._foreach_norm([grads[i] for i in members], 2, dtype=computing_type(dtype))
-        places, norms = by_device.setdefault(device, ([], []))
+    by_device: dict[torch.device, tuple[list[list[int]], list[Tensor]]] = {}
+    for members, tensors in _batches(grads, set(shards)):
+        kind = computing_type(tensors[0].dtype)
+        norms = torch.stack(list(torch._foreach_norm(tensors, 2, dtype=kind))).double()
+        places, found = by_device.setdefault(norms.device, ([], []))
         places += members
-        norms.append(torch.stack(list(own)).double())
-    for places, norms in by_device.values():
-        for i, value in zip(places, torch.cat(norms).tolist(), strict=True):
-            values[i] = value
+        found.append(norms)
+    for places, found in by_device.values():
+        for numbers, value in zip(places, torch.cat(found).tolist(), strict=True):
+            for i in numbers:
+                values[i] = value
     return values
 
 
-def _by_kind(
+def _batches(
     grads: Sequence[Tensor], left_out: Set[int]
-) -> dict[tuple[torch.device, torch.dtype], list[int]]:
-    """Numbers of the tensors of each device and type."""
-    every = {i: (x.device, x.dtype) for i, x in enumerate(grads) if i not in left_out}
-    kinds = dict.fromkeys(every.values())
-    if len(kinds) == 1:
-        return {kind: list(every) for kind in kinds}
-    return {kind: [i for i, own in every.items() if own == kind] for kind in kinds}
+) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
+    """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
+    short: dict[torch.device, list[int]] = {}
+    rest: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, x in enumerate(grads):
+        if i in left_out:
+            continue
+        if x.dim() == 1 and x.numel() <= SHORT:
+            short.setdefault(x.device, []).append(i)
+        else:
+            rest.setdefault((x.device, x.dtype), []).append(i)
+    for members in short.values():
+        yield [members], [torch.cat([grads[i] for i in members])]  # of the largest type
+    for members in rest.values():
+        yield [[i] for i in members], [grads[i] for i in members]
 
 
-def unusable(grad: Tensor, norm: float, limit: float) -> str:
+def unusable(grad: Tensor, limit: float) -> str:
     """Say what is wrong with a gradient; empty if nothing is.
 
     Parameters
     ----------
     grad : Tensor
-    norm : float
-        From :func:`norms_of`.
     limit : float
         Largest norm that the step can take.
     """
-    if norm <= limit and norm < math.inf:
-        return ""
     grad = whole(grad)
     if not bool(grad.isfinite().all()):
         return "has nan or inf entries"

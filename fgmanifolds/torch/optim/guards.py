@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable
-from fgmanifolds.torch.optim.gradients import largest_norm, norms_of, unusable
+from fgmanifolds.torch.optim.gradients import largest_norm, norm_bounds, unusable
 from fgmanifolds.torch.sharded import is_sharded, whole
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Guards:
 
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
+        self._weights: list[Tensor] = []
         self._written: list[tuple[int, int]] = []
         self._warned = self._gap = self._ranks_agree = False
         self._since = SEARCH_EVERY
@@ -42,7 +43,9 @@ class Guards:
 
     def layers_by_weight(self) -> dict[int, POMLayer]:
         """Layers by the identity of their present weights; ``ValueError`` if one has none."""
-        return {id(layer.weight): layer for layer in self._adapter.layers.values()}
+        layers = self._adapter.layers.values()
+        self._weights = [layer.weight for layer in layers]
+        return dict(zip(map(id, self._weights), layers, strict=True))
 
     def check_ranks(self) -> None:
         """Before the first step, see that all processes start alike."""
@@ -62,10 +65,15 @@ class Guards:
     def check_tensors(self, active: Sequence[Active]) -> None:
         """Raise ``ValueError`` if a weight or a gradient is of a kind that cannot be stepped."""
         for one in active:
-            for layer in one.layers:
-                _check_weight(layer)
-            for p in one.plain:
-                if p.grad is not None and p.grad.layout != torch.strided:
+            for layer, weight in zip(one.layers, one.params, strict=False):
+                if weight.shape != layer.shape:
+                    raise ValueError(
+                        f"the weight of layer {layer.name!r} has shape {tuple(weight.shape)}; it "
+                        f"had {tuple(layer.shape)} when the adapter was built. Nothing was "
+                        "updated: build adapter and optimizer anew."
+                    )
+            for p, grad in zip(one.params, one.grads, strict=True):
+                if grad.layout is not torch.strided:
                     raise ValueError(
                         f"the gradient of {self.name_of(p)} is sparse, which is not supported; "
                         "nothing was updated. Make the embedding with sparse=False."
@@ -82,13 +90,22 @@ class Guards:
         skip : frozenset of int
             Identities of parameters that are looked at elsewhere.
         """
-        pairs = list(_limits(active, skip))
-        grads = [p.grad for p, _ in pairs if p.grad is not None]
+        params, grads, limits = list[Tensor](), list[Tensor](), list[float]()
+        for one in active:
+            n, own = len(one.layers), range(len(one.layers))
+            left = [i for i in own if id(one.params[i]) not in skip]
+            params += [*(one.params[i] for i in left), *one.params[n:]]
+            grads += [*(one.grads[i] for i in left), *one.grads[n:]]
+            limits += [largest_norm(one.params[i].dtype) for i in left]
+            limits += [math.inf] * (len(params) - len(limits))
+        bounds = norm_bounds(grads)
+        if sum(bounds) < min(limits, default=math.inf):
+            return []
         found: dict[str, list[str]] = {}
-        for (p, limit), grad, norm in zip(pairs, grads, norms_of(grads), strict=True):
-            if norm <= limit and norm < math.inf:
+        for p, grad, bound, limit in zip(params, grads, bounds, limits, strict=True):
+            if bound <= limit and bound < math.inf:
                 continue
-            reason = unusable(grad, norm, limit)
+            reason = unusable(grad, limit)
             if reason:
                 found.setdefault(reason, []).append(self.name_of(p))
         return [f"{', '.join(names)} {reason}" for reason, names in found.items()]
@@ -97,9 +114,9 @@ class Guards:
 
     def _versions(self) -> list[tuple[int, int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place."""
-        weights = [layer.weight for layer in self._adapter.layers.values()]
-        own = [weight.to_local() if is_sharded(weight) else weight for weight in weights]
-        return [(x.data_ptr(), weight._version) for x, weight in zip(own, weights, strict=True)]
+        return [
+            ((x.to_local() if is_sharded(x) else x).data_ptr(), x._version) for x in self._weights
+        ]
 
     def written_to(self) -> bool:
         """Whether a weight was written to since :meth:`note_written`."""
@@ -126,15 +143,24 @@ class Guards:
         """Look anew for parameters that are in no group."""
         self._warned, self._outside = False, None
 
-    def warn_of_strangers(self, groups: Sequence[Mapping[str, Any]]) -> None:
-        """Warn once of parameters of the model that have gradients and are in no group."""
+    def warn_of_strangers(
+        self, groups: Sequence[Mapping[str, Any]], active: Sequence[Active]
+    ) -> None:
+        """Warn once of parameters of the model that have gradients and are in no group.
+
+        Parameters
+        ----------
+        groups : sequence of dict
+        active : sequence of Active
+            Of these groups.
+        """
         if self._warned:
             return
-        grouped = [p for group in groups for p in group["params"]]
-        gap = any(p.grad is None for p in grouped)
+        pairs = zip(groups, active, strict=True)
+        gap = any(len(one.params) < len(group["params"]) for group, one in pairs)
         self._since += 1
         if self._outside is None or (gap and (not self._gap or self._since >= SEARCH_EVERY)):
-            known, self._since = {id(p) for p in grouped}, 0
+            known, self._since = {id(p) for group in groups for p in group["params"]}, 0
             named = self._adapter.model.named_parameters()
             self._outside = [(name, p) for name, p in named if id(p) not in known]
         self._gap = gap
@@ -150,32 +176,6 @@ class Guards:
                 "manifolds, make adapter and optimizer anew.",
                 stacklevel=4,
             )
-
-
-def _limits(active: Sequence[Active], skip: frozenset[int]) -> Iterator[tuple[Tensor, float]]:
-    """Parameters with gradients, and the largest norms of these that a step can take."""
-    for one in active:
-        for layer in one.layers:
-            weight = layer.weight
-            if id(weight) not in skip:
-                yield weight, largest_norm(weight.dtype)
-        for p in one.plain:
-            yield p, math.inf
-
-
-def _check_weight(layer: POMLayer) -> None:
-    weight = layer.weight
-    if weight.shape != layer.shape:
-        raise ValueError(
-            f"the weight of layer {layer.name!r} has shape {tuple(weight.shape)}; it had "
-            f"{tuple(layer.shape)} when the adapter was built. Nothing was updated: build adapter "
-            "and optimizer anew."
-        )
-    if weight.grad is not None and weight.grad.layout != torch.strided:
-        raise ValueError(
-            f"the gradient of layer {layer.name!r} is sparse, which is not supported; nothing "
-            "was updated."
-        )
 
 
 def _tolerance(dtype: torch.dtype) -> float:

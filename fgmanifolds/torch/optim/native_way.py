@@ -13,7 +13,7 @@ from torch import Tensor
 from fgmanifolds.steps import NORM_MOMENTUM, StepRule
 from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
-from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold, layout_of
+from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold, placed
 from fgmanifolds.torch.optim.gradients import largest_norm
 from fgmanifolds.torch.poms import pom_norms
 
@@ -126,24 +126,23 @@ class NativeWay:
         directions : mapping of int to Tensor, optional
             By the identity of the weight. Default: the gradients, with the momenta of the state.
         """
-        if active.rule.needs_reference or self._adapter.options["retraction"] != "qr":
+        other = active.rule.needs_reference or self._adapter.options["retraction"] != "qr"
+        if other or not active.layers:
             return []
         self._renew()
         taken = []
-        for layer in active.layers:
+        for place, (layer, weight) in enumerate(zip(active.layers, active.params, strict=False)):
             position = self._position.get(layer.name)
             if position is None:
                 continue
-            weight = layer.weight
             own, buffer = state[weight], None
             if directions is None:
-                vector, buffer = weight.grad, own.get("momentum_buffer")
+                vector, buffer = active.grads[place], own.get("momentum_buffer")
             else:
                 vector = directions[id(weight)]
-            assert vector is not None
-            inputs = layout_of(layer, weight, vector, buffer)
-            if inputs is not None:
-                taken.append(Taken(position, layer, weight, vector, own, inputs))
+            found = placed(layer.shape, weight, vector, buffer)
+            if found is not None:
+                taken.append(Taken(place, position, layer, weight, own, *found))
         return taken
 
     def look(self, taken: Sequence[Taken]) -> None:
@@ -264,10 +263,10 @@ class NativeWay:
         assert self.table is not None
         if group["momentum"] != 0:
             for one in taken:
-                one.fresh = "momentum_buffer" not in one.state
-                if one.fresh:
+                fresh = "momentum_buffer" not in one.state
+                if fresh:
                     one.state["momentum_buffer"] = torch.empty_like(one.weight)
-                one.buffer = one.state["momentum_buffer"]
+                one.remember_in(one.state["momentum_buffer"], fresh=fresh)
         if group["gradient_norm"] == "current":
             past = torch.full_like(past, math.nan)
         geometry = NativeGeometry(self.table)
@@ -334,7 +333,8 @@ class NativeWay:
         if momentum == 0:
             return gradient
         bound = momentum * self._momenta + (1 - dampening) * gradient
-        unknown = [one for one in taken if self._noted.get(one.position) != _note(one)]
+        noted = self._noted
+        unknown = [one for one in taken if noted.get(one.position) != _note(one)]
         if len(unknown) == len(taken):
             return None
         return bound.masked_fill_(self._poms_of(unknown), math.inf) if unknown else bound
@@ -356,4 +356,4 @@ class NativeWay:
 def _note(one: Taken) -> tuple[int, int]:
     """What changes when somebody writes to a momentum."""
     assert one.buffer is not None
-    return one.buffer.data_ptr(), one.buffer._version
+    return one.addresses[2], one.buffer._version

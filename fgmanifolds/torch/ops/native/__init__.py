@@ -1,6 +1,6 @@
 """The step of FG-SGD on small kernels as a C++ function, compiled where it is first used."""
 
-from fgmanifolds.torch.ops.native.blocks import has_blocks
+from fgmanifolds.torch.ops.native.blocks import PLAIN, has_blocks
 from fgmanifolds.torch.ops.native.build import (
     NativeBuildError,
     available,
@@ -10,9 +10,10 @@ from fgmanifolds.torch.ops.native.build import (
     loads_or_warns,
 )
 from fgmanifolds.torch.ops.native.moments import Lines, add_moments
-from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, layout_of
+from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, placed
 
 __all__ = [
+    "PLAIN",
     "Lines",
     "NativeBuildError",
     "NativeTable",
@@ -22,9 +23,9 @@ __all__ = [
     "can_hold",
     "can_take",
     "has_blocks",
-    "layout_of",
     "load",
     "load_blocks",
     "load_moments",
     "loads_or_warns",
+    "placed",
 ]

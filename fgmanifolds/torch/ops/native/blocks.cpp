@@ -221,8 +221,21 @@ static bool move_task(const Task &task, const uint8_t *kind, const float *radius
     return far;
 }
 
-// The number of this interface, and the size of what is passed through it.
-extern "C" int64_t fgblocks_interface() { return 3 * 1000000 + (int64_t)sizeof(Matrix); }
+// Rows of a few entries each, kernels one after the other: of one layer.
+struct AdamRows {
+    const float *gradient;
+    float *moment, *average, *out;
+    const int32_t *number;   // where a row's second moment is
+    int64_t n, entries;
+    float first, second;     // shares of the new gradient in the running means
+    float root_scale, eps;   // the root of the second moment is multiplied, and added to
+    float scale;             // of the direction
+};
+
+// The number of this interface, and the sizes of what is passed through it.
+extern "C" int64_t fgblocks_interface() {
+    return 4 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows));
+}
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
 // norms of the projected directions.
@@ -279,20 +292,15 @@ extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, con
         }
 }
 
-struct Adam {
-    float first, second;     // shares of the new gradient in the running means
-    float root_scale, eps;   // the root of the second moment is multiplied, and added to
-    float scale;             // of the direction
-};
-
 static const int64_t ROWS = 64;
 
-// Some rows: the numbers of entries that are common are known to the compiler.
-template <int64_t KNOWN>
-static void adam_rows(const float *__restrict gradient, float *__restrict moment, float *average,
-                      float *__restrict out, const int32_t *number, int64_t n, int64_t given,
-                      const Adam &a) {
-    const int64_t entries = KNOWN ? KNOWN : given;
+// Some rows from one on: the numbers of entries that are common are known to the compiler.
+template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start) {
+    const int64_t n = std::min(ROWS, a.n - start), entries = KNOWN ? KNOWN : a.entries;
+    const float *__restrict gradient = a.gradient + start * entries;
+    float *__restrict moment = a.moment + start * entries;
+    float *__restrict out = a.out + start * entries;
+    const int32_t *number = a.number + start;
     float square[ROWS], factor[ROWS];
     for (int64_t i = 0; i < n; ++i) {
         const float *g = gradient + i * entries;
@@ -302,7 +310,7 @@ static void adam_rows(const float *__restrict gradient, float *__restrict moment
         square[i] = sum / entries;
     }
     for (int64_t i = 0; i < n; ++i) {
-        float &own = average[number[i]];
+        float &own = a.average[number[i]];
         own += a.second * (square[i] - own);
         square[i] = own;
     }
@@ -315,17 +323,17 @@ static void adam_rows(const float *__restrict gradient, float *__restrict moment
         }
 }
 
-// Bring the moments of n rows of a few entries each up to date, with one second moment for each
-// row, stored at its number, and give the direction: as FGAdam.direction.
-extern "C" void fgrows_adam(const float *gradient, float *moment, float *average, float *out,
-                            const int32_t *number, int64_t n, int64_t entries, const Adam *adam,
-                            int32_t threads) {
-    const auto walk = entries == 9 ? adam_rows<9> : entries == 25 ? adam_rows<25> : adam_rows<0>;
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t i = 0; i < n; i += ROWS) {
-        const int64_t at = i * entries;
-        walk(gradient + at, moment + at, average, out + at, number + i, std::min(ROWS, n - i),
-             entries, *adam);
+// Bring the moments of the rows of some layers up to date, with one second moment for each row,
+// and give their directions: as FGAdam.direction.
+extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, int32_t threads) {
+#pragma omp parallel num_threads(threads)
+    for (int32_t k = 0; k < n; ++k) {
+        const AdamRows &one = layers[k];
+        const auto walk = one.entries == 9    ? adam_rows<9>
+                          : one.entries == 25 ? adam_rows<25>
+                                              : adam_rows<0>;
+#pragma omp for schedule(static) nowait
+        for (int64_t i = 0; i < one.n; i += ROWS) walk(one, i);
     }
 }
 

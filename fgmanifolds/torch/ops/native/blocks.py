@@ -18,10 +18,13 @@ from fgmanifolds.torch.ops.native.build import load_blocks
 __all__ = [
     "INTERFACE",
     "KINDS",
+    "PLAIN",
+    "AdamRows",
     "Block",
     "BlockCopies",
     "BlockSteps",
     "Rows",
+    "adam_",
     "blocks_of",
     "has_blocks",
     "is_plain",
@@ -31,6 +34,9 @@ __all__ = [
 KINDS = {"euclidean": (0, 0), "sphere": (1, 1), "oblique": (2, 3)}
 
 ACROSS = 3
+
+#: Classes of tensors whose addresses may be taken.
+PLAIN = frozenset((Tensor, nn.Parameter))
 
 
 class _Matrix(ctypes.Structure):
@@ -45,8 +51,21 @@ class _Matrix(ctypes.Structure):
     ]
 
 
-#: What the library must say of itself: version, and the size of the structure.
-INTERFACE = 3 * 1_000_000 + ctypes.sizeof(_Matrix)
+class _AdamRows(ctypes.Structure):
+    """As in blocks.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("gradient", "moment", "average", "out", "number")),
+        *((name, ctypes.c_int64) for name in ("n", "entries")),
+        *((name, ctypes.c_float) for name in ("first", "second", "root_scale", "eps", "scale")),
+    ]
+
+
+#: The structure as NumPy has it.
+ADAM_ROWS = np.dtype(_AdamRows)
+
+#: What the library must say of itself: version, and the sizes of the structures.
+INTERFACE = 4 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000 + ctypes.sizeof(_AdamRows)
 
 
 def is_plain(tensor: Tensor, numel: int) -> bool:
@@ -58,7 +77,7 @@ def is_plain(tensor: Tensor, numel: int) -> bool:
     numel : int
     """
     return (
-        type(tensor) in (Tensor, nn.Parameter)
+        type(tensor) in PLAIN
         and tensor.dtype is torch.float32
         and tensor.is_cpu
         and tensor.layout is torch.strided
@@ -332,6 +351,35 @@ class BlockCopies:
             first += len(rows)
 
 
+@dataclass(slots=True)
+class AdamRows:
+    """Tensors, sizes and options of a layer in the structure AdamRows of blocks.cpp."""
+
+    tensors: tuple[Tensor, ...]
+    sizes: tuple[int, int]
+    options: tuple[float, ...]
+
+    def fields(self) -> tuple[float, ...]:
+        """As the structure has them."""
+        return (*(x.data_ptr() for x in self.tensors), *self.sizes, *self.options)
+
+
+def adam_(layers: Sequence[AdamRows]) -> list[Tensor]:
+    """Bring the moments of some layers up to date, in one call, and give the directions.
+
+    Parameters
+    ----------
+    layers : sequence of AdamRows
+    """
+    if not layers:
+        return []
+    rows = np.array([one.fields() for one in layers], dtype=ADAM_ROWS)
+    load_blocks().fgrows_adam(rows.ctypes.data, len(rows), torch.get_num_threads())
+    written = [x for one in layers for x in one.tensors[1:3]]
+    torch.autograd.graph.increment_version(written)
+    return [one.tensors[3] for one in layers]
+
+
 class Rows:
     """Small kernels that lie one after the other: moments, and multiples.
 
@@ -352,10 +400,10 @@ class Rows:
         """Whether a weight-shaped tensor is such as can be read."""
         return is_plain(tensor, len(self._numbers) * self._entries)
 
-    def adam_(
+    def adam(
         self, grad: Tensor, moment: Tensor, average: Tensor, options: Sequence[float]
-    ) -> Tensor | None:
-        """Bring the moments up to date, and give the direction; None for other tensors.
+    ) -> AdamRows | None:
+        """What :func:`adam_` needs of a layer; None if its tensors are not such as can be read.
 
         Parameters
         ----------
@@ -363,26 +411,14 @@ class Rows:
         average : Tensor of shape [n]
             Second moments.
         options : sequence of float
-            The structure Adam of blocks.cpp.
+            Those of the structure AdamRows of blocks.cpp.
         """
-        plain = self.take(grad) and self.take(moment) and is_plain(average, len(self._numbers))
-        if not plain:
+        n = len(self._numbers)
+        if not (self.take(grad) and self.take(moment) and is_plain(average, n)):
             return None
         out = torch.empty_like(grad)
-        settings = (ctypes.c_float * 5)(*options)
-        self._library.fgrows_adam(
-            grad.data_ptr(),
-            moment.data_ptr(),
-            average.data_ptr(),
-            out.data_ptr(),
-            self._numbers.data_ptr(),
-            len(self._numbers),
-            self._entries,
-            ctypes.addressof(settings),
-            torch.get_num_threads(),
-        )
-        torch.autograd.graph.increment_version([moment, average])
-        return out
+        tensors = grad, moment, average, out, self._numbers
+        return AdamRows(tensors, (n, self._entries), tuple(options))
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
         """The tensor with each component times its factor.

@@ -257,7 +257,7 @@ def declare_blocks(library: ctypes.CDLL) -> None:
     library.fgblocks_project.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_move.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_copy.argtypes = [pointer, whole, *[pointer] * 4, *[whole] * 3, *[number] * 3]
-    library.fgrows_adam.argtypes = [*[pointer] * 5, whole, whole, pointer, number]
+    library.fgrows_adam.argtypes = [pointer, number, number]
     library.fgrows_scale.argtypes = [pointer, whole, whole, *[pointer] * 3, number]
     library.fgblocks_project.restype = library.fgblocks_copy.restype = None
     library.fgrows_adam.restype = library.fgrows_scale.restype = None

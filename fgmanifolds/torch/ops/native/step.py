@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import KINDS
+from fgmanifolds.torch.ops.native.blocks import PLAIN
 from fgmanifolds.torch.ops.native.build import load
 from fgmanifolds.torch.ops.table import Bounds
 
-__all__ = ["INTERFACE", "NativeTable", "Taken", "can_hold", "can_take", "layout_of"]
+__all__ = ["INTERFACE", "NativeTable", "Taken", "can_hold", "can_take", "placed"]
 
 #: Kernels of up to this many entries and columns are unrolled by the compiler.
 ENTRIES, COLUMNS = 64, 8
@@ -29,8 +30,15 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 #: Sets of layers whose rows are kept.
 ARRAYS = 32
 
+#: Looked up at every step.
+FLOAT, STRIDED = torch.float32, torch.strided
+
 #: Number of the interface.
 VERSION = 3
+
+
+#: Libraries with the places of their layers among some, and the layers' rows.
+_Rows = list[tuple[ctypes.CDLL, NDArray[np.int64], NDArray[np.void]]]
 
 
 class _Layer(ctypes.Structure):
@@ -77,81 +85,98 @@ def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
     buffer : Tensor, optional
     """
     weight = layer.weight
-    return layout_of(layer, weight, weight.grad, buffer) is not None
+    return placed(layer.shape, weight, weight.grad, buffer) is not None
 
 
-def layout_of(
-    layer: POMLayer, weight: Tensor, grad: Tensor | None, buffer: Tensor | None
-) -> int | None:
-    """How the kernels lie, or None if the C++ step cannot take these tensors.
+def placed(
+    shape: torch.Size, weight: Tensor, grad: Tensor | None, buffer: Tensor | None
+) -> tuple[int, tuple[int, int, int]] | None:
+    """How and where the kernels lie, or None if the C++ step cannot take these tensors.
 
     Addresses are given to C++, so that nothing but plain tensors of just the right number of
     elements may pass; looked at before every step.
 
     Parameters
     ----------
-    layer : POMLayer
+    shape : torch.Size
+        That the weight must have.
     weight : Tensor
     grad : Tensor, optional
     buffer : Tensor, optional
 
     Returns
     -------
-    int or None
+    inputs : int
         Number of inputs in channels_last, where kernels are planes; 0 for kernel after kernel.
+    addresses : (int, int, int)
+        Of the three tensors; 0 for those that are not there.
     """
-    shape, strides = layer.shape, weight.stride()
-    for one in (weight, grad, buffer):
-        if one is not None and not _is_plain(one, shape, strides):
-            return None
-    if weight.is_contiguous():
-        return 0
-    form = CHANNELS_LAST.get(weight.dim())
-    if form is None or not weight.is_contiguous(memory_format=form):
+    if type(weight) not in PLAIN or weight.layout is not STRIDED or weight.shape != shape:
         return None
-    return weight.shape[1]
+    strides = weight.stride()
+    addresses = [0, 0, 0]
+    for i, one in enumerate((weight, grad, buffer)):
+        if one is not None:
+            plain = type(one) in PLAIN and one.dtype is FLOAT and one.is_cpu
+            if not plain or one.layout is not STRIDED or one.stride() != strides:
+                return None
+            if one is not weight and one.shape != shape:
+                return None
+            addresses[i] = one.data_ptr()
+            if not addresses[i]:
+                return None
+    inputs = 0
+    if not weight.is_contiguous():
+        form = CHANNELS_LAST.get(weight.dim())
+        if form is None or not weight.is_contiguous(memory_format=form):
+            return None
+        inputs = shape[1]
+    return inputs, (addresses[0], addresses[1], addresses[2])
 
 
-def _is_plain(tensor: Tensor, shape: torch.Size, strides: tuple[int, ...]) -> bool:
-    return (
-        type(tensor) in (Tensor, nn.Parameter)
-        and tensor.dtype is torch.float32
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.shape == shape
-        and tensor.stride() == strides
-        and tensor.data_ptr() != 0
-    )
-
-
-@dataclass
+@dataclass(slots=True)
 class Taken:
     """A layer that the C++ step takes, with its tensors of this step.
 
     Attributes
     ----------
-    position : int
-        Number of the layer in the table.
+    place, position : int
+        Number of the layer among those of the step, and in the table.
     layer : POMLayer
-    weight, grad : Tensor
+    weight : Tensor
     state : dict
         The optimizer's, of the weight.
     inputs : int
-        As :func:`layout_of` gives.
+    addresses : (int, int, int)
+        As :func:`placed` gives them, of weight, gradient and momentum.
     buffer : Tensor or None
         Its momentum.
     fresh : bool
         Whether the momentum holds nothing yet.
     """
 
+    place: int
     position: int
     layer: POMLayer
     weight: Tensor
-    grad: Tensor
     state: dict[str, Any]
     inputs: int
+    addresses: tuple[int, int, int]
     buffer: Tensor | None = None
     fresh: bool = False
+
+    def remember_in(self, buffer: Tensor, *, fresh: bool) -> None:
+        """Take a momentum.
+
+        Parameters
+        ----------
+        buffer : Tensor
+            Laid out as the weight is.
+        fresh : bool
+        """
+        self.buffer, self.fresh = buffer, fresh
+        if fresh:
+            self.addresses = (*self.addresses[:2], buffer.data_ptr())
 
 
 class NativeTable(Bounds):
@@ -172,29 +197,38 @@ class NativeTable(Bounds):
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
-        self._arrays: dict[tuple[int, ...], NDArray[np.void]] = {}
+        self._arrays: dict[tuple[int, ...], _Rows] = {}
 
     def _calls(self, taken: Sequence[Taken]) -> list[tuple[ctypes.CDLL, NDArray[np.void]]]:
         """Libraries, each with the rows of its layers, pointed at the present tensors."""
-        by_library: dict[int, tuple[ctypes.CDLL, list[Taken]]] = {}
-        for one in taken:
-            library = self._libraries[one.position]
-            by_library.setdefault(id(library), (library, []))[1].append(one)
-        return [(library, self._pointed(members)) for library, members in by_library.values()]
-
-    def _pointed(self, members: Sequence[Taken]) -> NDArray[np.void]:
-        key = tuple(one.position for one in members)
+        key = tuple([one.position for one in taken])
         if key not in self._arrays:
             if len(self._arrays) >= ARRAYS:
                 self._arrays.clear()
-            self._arrays[key] = np.array([self._rows[i].fixed() for i in key], dtype=_Layer)
-        rows = self._arrays[key]
-        rows["weight"] = [one.weight.data_ptr() for one in members]
-        rows["gradient"] = [one.grad.data_ptr() for one in members]
-        rows["buffer"] = [0 if one.buffer is None else one.buffer.data_ptr() for one in members]
-        rows["fresh"] = [one.fresh for one in members]
-        rows["inputs"] = [one.inputs for one in members]
-        return rows
+            self._arrays[key] = self._rows_of(key)
+        present = np.array([(*one.addresses, one.fresh, one.inputs) for one in taken], np.int64)
+        calls = []
+        for library, places, rows in self._arrays[key]:
+            own = present if len(places) == len(present) else present[places]
+            for column, name in enumerate(("weight", "gradient", "buffer", "fresh", "inputs")):
+                rows[name] = own[:, column]
+            calls.append((library, rows))
+        return calls
+
+    def _rows_of(self, positions: Sequence[int]) -> _Rows:
+        """For each library, the places of its layers among some, and their rows."""
+        by_library: dict[int, tuple[ctypes.CDLL, list[int]]] = {}
+        for place, position in enumerate(positions):
+            library = self._libraries[position]
+            by_library.setdefault(id(library), (library, []))[1].append(place)
+        return [
+            (
+                library,
+                np.array(places),
+                np.array([self._rows[positions[i]].fixed() for i in places], dtype=_Layer),
+            )
+            for library, places in by_library.values()
+        ]
 
     def gradient_squares(self, taken: Sequence[Taken]) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.

@@ -1,0 +1,118 @@
+"""Steps of Euclidean parameters by torch's fused functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+from fgmanifolds.torch.ops.native import PLAIN
+
+if TYPE_CHECKING:
+    from fgmanifolds.torch.optim.pom_steps import Active
+
+__all__ = ["adam_", "sgd_", "taken_of"]
+
+#: The fused functions look neither at classes nor at strides.
+TYPES = frozenset((torch.float32, torch.float64))
+
+
+#: A parameter, its gradient, and its state.
+Taken = tuple[Tensor, Tensor, dict[str, Any]]
+
+
+def taken_of(
+    active: Active, state_of: Callable[[Tensor], dict[str, Any]], kept: Sequence[str]
+) -> dict[int, Taken]:
+    """Euclidean parameters of a group that the fused functions take, by their place in it.
+
+    They must be on the CPU, dense, and of one type with their gradients and state; the group must
+    leave the choice to us, and its rate be a number.
+
+    Parameters
+    ----------
+    active : Active
+    state_of : callable
+        Gives the state of a parameter.
+    kept : sequence of str
+        Names of tensors in the state that the function reads, where they are there.
+    """
+    group, found = active.group, dict[int, Taken]()
+    if group["foreach"] is not None or isinstance(group["lr"], Tensor):
+        return found
+    for i in range(len(active.layers), len(active.params)):
+        p, grad = active.params[i], active.grads[i]
+        state = state_of(p)
+        if _can_fuse(p, grad, *(state[name] for name in kept if name in state)):
+            found[i] = p, grad, state
+    return found
+
+
+def _can_fuse(*tensors: Tensor) -> bool:
+    dtype = tensors[0].dtype
+    return dtype in TYPES and all(
+        type(x) in PLAIN and x.is_cpu and x.dtype is dtype and x.is_contiguous() for x in tensors
+    )
+
+
+def sgd_(taken: Sequence[Taken], **options: Any) -> None:
+    """Step of ``torch.optim.SGD``, in place.
+
+    Parameters
+    ----------
+    taken : sequence of (parameter, gradient, state)
+        Momenta that are not in a state yet are put there.
+    **options
+        As torch's SGD takes them: lr, momentum, dampening, weight_decay, nesterov, maximize.
+    """
+    # torch takes the first momenta of all or none.
+    known = [one for one in taken if "momentum_buffer" in one[2]]
+    fresh = [one for one in taken if "momentum_buffer" not in one[2]]
+    for own in (known, fresh):
+        if not own:
+            continue
+        params, grads, states = _lists(own)
+        buffers = [state.get("momentum_buffer") for state in states]
+        sgd(params, grads, buffers, fused=True, **options)
+        if own is fresh and options["momentum"] != 0:
+            for state, buffer in zip(states, buffers, strict=True):
+                state["momentum_buffer"] = buffer
+
+
+def adam_(taken: Sequence[Taken], group: Mapping[str, Any]) -> None:
+    """Step of ``torch.optim.Adam`` without weight decay, in place; counts the steps.
+
+    Parameters
+    ----------
+    taken : sequence of (parameter, gradient, state)
+        Moments and numbers of steps by torch's names.
+    group : dict
+    """
+    if not taken:
+        return
+    params, grads, states = _lists(taken)
+    beta1, beta2 = group["betas"]
+    adam(
+        params,
+        grads,
+        [state["exp_avg"] for state in states],
+        [state["exp_avg_sq"] for state in states],
+        [],
+        [state["step"] for state in states],
+        fused=True,
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=group["lr"],
+        weight_decay=0.0,
+        eps=group["eps"],
+        maximize=group["maximize"],
+    )
+
+
+def _lists(taken: Sequence[Taken]) -> tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]:
+    return [p for p, _, _ in taken], [grad for _, grad, _ in taken], [own for *_, own in taken]
