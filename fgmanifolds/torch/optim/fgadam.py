@@ -15,6 +15,7 @@ from fgmanifolds.torch.ops.component_scales import ComponentScales
 from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
 from fgmanifolds.torch.ops.table import computing_type
 from fgmanifolds.torch.optim.base import POMOptimizer
+from fgmanifolds.torch.optim.building import GIVEN
 from fgmanifolds.torch.optim.foreach import lerp_
 from fgmanifolds.torch.optim.fused import adam_ as fused_adam_
 from fgmanifolds.torch.optim.fused import taken_of
@@ -88,7 +89,7 @@ class FGAdam(POMOptimizer):
 
     def _step_group(self, active: Active) -> None:
         self._decay_(active)
-        super()._step_group(self._step_fused(active))
+        super()._step_group(self._step_kernels(self._step_fused(active)))
 
     def _step_fused(self, active: Active) -> Active:
         """Step Euclidean parameters by torch's fused function; gives what is left."""
@@ -98,6 +99,30 @@ class FGAdam(POMOptimizer):
         taken = taken_of(active, started, ("exp_avg", "exp_avg_sq"))
         fused_adam_(list(taken.values()), active.group)
         return active.without(taken.keys())
+
+    def _step_kernels(self, active: Active) -> Active:
+        """Step layers in C++ along moments times factors, which give the directions unwritten."""
+        group, way = active.group, self._native_way()
+        other = group["maximize"] or group["momentum_space"] != "ambient"
+        if type(self) is not FGAdam or way is None or other:
+            return active
+        weights = active.weights
+        states = [self._started(w, own) for w, own in zip(weights, active.layers, strict=True)]
+        moments = {id(w): state["exp_avg"] for w, state in zip(weights, states, strict=True)}
+        rows, taken = [], []
+        for one in way.split(active, self.state, moments):
+            found = self._for_cpp(active.grads[one.place], one.state, one.layer, group, ahead=1)
+            if found is not None and way.table is not None:
+                rows.append(found.with_factors(way.table.pom_of(one.position)))
+                one.scale = found.factor
+                taken.append(one)
+        if not taken or way.table is None:
+            return active
+        _count_([one.state["step"] for one in taken])
+        sums = way.table.empty_sums()
+        adam_(rows, sums)
+        way.look(taken, sums.sum(0))
+        return self._step_natively(active, taken, {**group, **GIVEN})
 
     def _decay_(self, active: Active) -> None:
         """Shrink what is Euclidean."""
@@ -130,20 +155,29 @@ class FGAdam(POMOptimizer):
             self._for_cpp(grad, state, layer, group)
             for grad, state, layer in zip(grads, states, layers, strict=True)
         ]
-        in_cpp = iter(adam_([one for one in found if one is not None]))
+        adam_([one.with_directions() for one in found if one is not None])
         left = [i for i, one in enumerate(found) if one is None]
         own = [grads[i] for i in left], [states[i] for i in left], [layers[i] for i in left]
         rest = iter(self._by_torch(*own, group) if left else ())
-        return [next(rest if one is None else in_cpp) for one in found]
+        return [next(rest) if one is None or one.out is None else one.out for one in found]
 
     def _for_cpp(
-        self, grad: Tensor, state: dict[str, Any], layer: POMLayer | None, group: dict[str, Any]
+        self,
+        grad: Tensor,
+        state: dict[str, Any],
+        layer: POMLayer | None,
+        group: dict[str, Any],
+        *,
+        ahead: int = 0,
     ) -> AdamRows | None:
-        """What the C++ function takes of a layer of small kernels; None for others."""
+        """What the C++ function takes of a layer of small kernels; None for others.
+
+        The step's number is `ahead` of the state's.
+        """
         rows = None if layer is None else self._scales_of(layer).rows
         if rows is None or not grad.is_cpu:
             return None
-        (first, second), step = group["betas"], float(state["step"])
+        (first, second), step = group["betas"], float(state["step"]) + ahead
         root_scale = (1 - second**step) ** -0.5
         options = (1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step))
         return rows.adam(grad, state["exp_avg"], state["exp_avg_sq"], options)

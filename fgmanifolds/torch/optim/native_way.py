@@ -145,13 +145,20 @@ class NativeWay:
                 taken.append(Taken(place, position, layer, weight, own, *found))
         return taken
 
-    def look(self, taken: Sequence[Taken]) -> None:
+    def look(self, taken: Sequence[Taken], squares: Tensor | None = None) -> None:
         """Sum the squares of some layers' gradients, or directions, over their POMs.
 
         What is known of other layers stays: another group may have been looked at before.
+
+        Parameters
+        ----------
+        taken : sequence of Taken
+        squares : float64 tensor of shape [POMs], optional
+            The sums, if they are at hand.
         """
         assert self.table is not None
-        squares = self.table.gradient_squares(taken)
+        if squares is None:
+            squares = self.table.gradient_squares(taken)
         if self._squares is not None and len(taken) < len(self.table.layers):
             squares = torch.where(self._poms_of(taken), squares, self._squares)
         self._squares = squares

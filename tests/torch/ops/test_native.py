@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 import torch
@@ -418,3 +419,62 @@ def test_without_a_home(monkeypatch):
     build.load.cache_clear()
     assert build.load(2, 2, False).fgsgd_interface() > 0
     build.load.cache_clear()
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    shape=st.sampled_from(SHAPES),
+    outputs=st.integers(1, 9),
+    inputs=st.integers(1, 40),
+    scheme=st.sampled_from(["pi", "po", "pio", "layer"]),
+    betas=st.sampled_from([(0.9, 0.999), (0.5, 0.9), (0.0, 0.0)]),
+    eps=st.sampled_from([1e-8, 1.0]),
+    rule=st.sampled_from(["corollary2", "relative", None]),
+    seed=st.integers(0, 1000),
+)
+def test_adam_with_directions_that_are_never_written(
+    shape, outputs, inputs, scheme, betas, eps, rule, seed
+):
+    """Moments, weights, norms and denominators as through torch in float64.
+
+    Gradients grow tenfold from step to step, so that norms outgrow those of the past.
+    """
+    manifolds = ("sphere",) if scheme == "layer" else (*CURVED, "euclidean")
+    nets = [layer(shape, outputs, inputs, seed) for _ in range(2)]
+    nets[1].double()
+    found = []
+    for net in nets:
+        adapter = POMAdapter(net, scheme, manifolds, radius=1.0).initialize_()
+        optimizer = FGAdam(adapter, lr=0.01, betas=betas, eps=eps, rule=rule, weight_decay=0.1)
+        for i, gradient in enumerate(gradients_of(nets[0], 4, seed)):
+            net[0].weight.grad = 10.0 ** (i - 2) * gradient.to(net[0].weight)
+            optimizer.step()
+        found.append((net[0].weight, optimizer.state[net[0].weight], optimizer.pom_statistics()))
+    (ours, kept, statistics), (theirs, exact, expected) = found
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-5)
+    for name in ("step", "exp_avg", "exp_avg_sq"):
+        torch.testing.assert_close(kept[name].double(), exact[name], rtol=1e-3, atol=1e-4)
+    for a, b in zip(statistics["0"], expected["0"], strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-4)
+
+
+def test_sources_compile_with_openmp(tmp_path):
+    """Or they would be compiled without it, for one thread, and nobody told."""
+    (tmp_path / "empty.cpp").write_text("int main() { return 0; }")
+
+    def compiles(code, *defines):
+        command = [*build._compiler(), *build.FLAGS, *defines, "-fopenmp", "-shared", "-fPIC"]
+        out = str(tmp_path / "out.so")
+        done = subprocess.run([*command, str(code), "-o", out], capture_output=True, text=True)
+        return done.returncode == 0, done.stderr
+
+    if not compiles(tmp_path / "empty.cpp")[0]:
+        pytest.skip("the compiler has no OpenMP")
+    folder = files("fgmanifolds.torch.ops.native")
+    for (source, *_), defines in (
+        (build.STEP, ("-DROWS=3", "-DCOLUMNS=3")),
+        (build.STEP, ("-DROWS=3", "-DCOLUMNS=1", "-DWIDE")),
+        (build.BLOCKS, ()),
+        (build.MOMENTS, ()),
+    ):
+        assert compiles(folder.joinpath(source), *defines) == (True, "")

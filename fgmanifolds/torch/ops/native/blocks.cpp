@@ -11,6 +11,9 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 // As KINDS in blocks.py: components as they are, whole, by stored columns, by stored rows.
 enum Kind : uint8_t { FLAT = 0, WHOLE = 1, DOWN = 2, ACROSS = 3 };
@@ -224,8 +227,10 @@ static bool move_task(const Task &task, const uint8_t *kind, const float *radius
 // Rows of a few entries each, kernels one after the other: of one layer.
 struct AdamRows {
     const float *gradient;
-    float *moment, *average, *out;
-    const int32_t *number;   // where a row's second moment is
+    float *moment, *average;
+    float *out, *factor;     // directions, and factors of the moments that give them; 0: not asked for
+    const int32_t *number;   // where a row's second moment, factor and POM are
+    const int32_t *pom;      // over which squares of directions are summed, of all layers; 0: nowhere
     int64_t n, entries;
     float first, second;     // shares of the new gradient in the running means
     float root_scale, eps;   // the root of the second moment is multiplied, and added to
@@ -234,7 +239,7 @@ struct AdamRows {
 
 // The number of this interface, and the sizes of what is passed through it.
 extern "C" int64_t fgblocks_interface() {
-    return 4 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows));
+    return 5 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows));
 }
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
@@ -295,11 +300,10 @@ extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, con
 static const int64_t ROWS = 64;
 
 // Some rows from one on: the numbers of entries that are common are known to the compiler.
-template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start) {
+template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start, double *sums) {
     const int64_t n = std::min(ROWS, a.n - start), entries = KNOWN ? KNOWN : a.entries;
     const float *__restrict gradient = a.gradient + start * entries;
     float *__restrict moment = a.moment + start * entries;
-    float *__restrict out = a.out + start * entries;
     const int32_t *number = a.number + start;
     float square[ROWS], factor[ROWS];
     for (int64_t i = 0; i < n; ++i) {
@@ -316,24 +320,42 @@ template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start)
     }
     for (int64_t i = 0; i < n; ++i)
         factor[i] = a.scale / (std::sqrt(square[i]) * a.root_scale + a.eps);
+    for (int64_t j = 0; j < n * entries; ++j) moment[j] += a.first * (gradient[j] - moment[j]);
+    if (a.factor)
+        for (int64_t i = 0; i < n; ++i) a.factor[number[i]] = factor[i];
+    for (int64_t i = 0; a.pom && i < n; ++i) {
+        const float *m = moment + i * entries;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t j = 0; j < entries; ++j) sum += m[j] * m[j];
+        sums[a.pom[number[i]]] += factor[i] * factor[i] * sum;
+    }
+    if (!a.out) return;
+    float *__restrict out = a.out + start * entries;
     for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = i * entries; j < (i + 1) * entries; ++j) {
-            moment[j] += a.first * (gradient[j] - moment[j]);
-            out[j] = factor[i] * moment[j];
-        }
+        for (int64_t j = i * entries; j < (i + 1) * entries; ++j) out[j] = factor[i] * moment[j];
 }
 
 // Bring the moments of the rows of some layers up to date, with one second moment for each row,
 // and give their directions: as FGAdam.direction.
-extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, int32_t threads) {
+// sums: threads x poms, zeroed by the caller.
+extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, double *sums, int64_t poms,
+                            int32_t threads) {
 #pragma omp parallel num_threads(threads)
-    for (int32_t k = 0; k < n; ++k) {
-        const AdamRows &one = layers[k];
-        const auto walk = one.entries == 9    ? adam_rows<9>
-                          : one.entries == 25 ? adam_rows<25>
-                                              : adam_rows<0>;
+    {
+#ifdef _OPENMP
+        double *own = sums + poms * omp_get_thread_num();
+#else
+        double *own = sums;
+#endif
+        for (int32_t k = 0; k < n; ++k) {
+            const AdamRows &one = layers[k];
+            const auto walk = one.entries == 9    ? adam_rows<9>
+                              : one.entries == 25 ? adam_rows<25>
+                                                  : adam_rows<0>;
 #pragma omp for schedule(static) nowait
-        for (int64_t i = 0; i < one.n; i += ROWS) walk(one, i);
+            for (int64_t i = 0; i < one.n; i += ROWS) walk(one, i, own);
+        }
     }
 }
 

@@ -51,11 +51,15 @@ class _Matrix(ctypes.Structure):
     ]
 
 
+#: Tensors of the structure AdamRows.
+ADAM_TENSORS = ("gradient", "moment", "average", "out", "factor", "number", "pom")
+
+
 class _AdamRows(ctypes.Structure):
     """As in blocks.cpp."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("gradient", "moment", "average", "out", "number")),
+        *((name, ctypes.c_void_p) for name in ADAM_TENSORS),
         *((name, ctypes.c_int64) for name in ("n", "entries")),
         *((name, ctypes.c_float) for name in ("first", "second", "root_scale", "eps", "scale")),
     ]
@@ -65,7 +69,7 @@ class _AdamRows(ctypes.Structure):
 ADAM_ROWS = np.dtype(_AdamRows)
 
 #: What the library must say of itself: version, and the sizes of the structures.
-INTERFACE = 4 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000 + ctypes.sizeof(_AdamRows)
+INTERFACE = 5 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000 + ctypes.sizeof(_AdamRows)
 
 
 def is_plain(tensor: Tensor, numel: int) -> bool:
@@ -355,29 +359,55 @@ class BlockCopies:
 class AdamRows:
     """Tensors, sizes and options of a layer in the structure AdamRows of blocks.cpp."""
 
-    tensors: tuple[Tensor, ...]
+    gradient: Tensor
+    moment: Tensor
+    average: Tensor
+    number: Tensor
     sizes: tuple[int, int]
     options: tuple[float, ...]
+    out: Tensor | None = None
+    factor: Tensor | None = None
+    pom: Tensor | None = None
+
+    def with_directions(self) -> AdamRows:
+        """Ask for directions."""
+        self.out = torch.empty_like(self.gradient)
+        return self
+
+    def with_factors(self, pom: Tensor) -> AdamRows:
+        """Ask for the factors of the first moments that give directions, shape [n], and sums.
+
+        Parameters
+        ----------
+        pom : int32 tensor of shape [n]
+            POM of each component, over which squares of the directions are summed.
+        """
+        self.factor, self.pom = torch.empty(self.sizes[0]), pom
+        return self
 
     def fields(self) -> tuple[float, ...]:
         """As the structure has them."""
-        return (*(x.data_ptr() for x in self.tensors), *self.sizes, *self.options)
+        tensors = [getattr(self, name) for name in ADAM_TENSORS]
+        addresses = [0 if x is None else x.data_ptr() for x in tensors]
+        return (*addresses, *self.sizes, *self.options)
 
 
-def adam_(layers: Sequence[AdamRows]) -> list[Tensor]:
-    """Bring the moments of some layers up to date, in one call, and give the directions.
+def adam_(layers: Sequence[AdamRows], sums: Tensor | None = None) -> None:
+    """Bring the moments of some layers up to date, in one call, and give what is asked for.
 
     Parameters
     ----------
     layers : sequence of AdamRows
+    sums : float64 tensor of shape [threads, POMs], optional
+        Takes the sums of squares of directions.
     """
     if not layers:
-        return []
+        return
     rows = np.array([one.fields() for one in layers], dtype=ADAM_ROWS)
-    load_blocks().fgrows_adam(rows.ctypes.data, len(rows), torch.get_num_threads())
-    written = [x for one in layers for x in one.tensors[1:3]]
+    where = (0, 0) if sums is None else (sums.data_ptr(), sums.shape[1])
+    load_blocks().fgrows_adam(rows.ctypes.data, len(rows), *where, torch.get_num_threads())
+    written = [x for one in layers for x in (one.moment, one.average)]
     torch.autograd.graph.increment_version(written)
-    return [one.tensors[3] for one in layers]
 
 
 class Rows:
@@ -416,9 +446,8 @@ class Rows:
         n = len(self._numbers)
         if not (self.take(grad) and self.take(moment) and is_plain(average, n)):
             return None
-        out = torch.empty_like(grad)
-        tensors = grad, moment, average, out, self._numbers
-        return AdamRows(tensors, (n, self._entries), tuple(options))
+        sizes = n, self._entries
+        return AdamRows(grad, moment, average, self._numbers, sizes, tuple(options))
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
         """The tensor with each component times its factor.

@@ -257,7 +257,7 @@ def declare_blocks(library: ctypes.CDLL) -> None:
     library.fgblocks_project.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_move.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_copy.argtypes = [pointer, whole, *[pointer] * 4, *[whole] * 3, *[number] * 3]
-    library.fgrows_adam.argtypes = [pointer, number, number]
+    library.fgrows_adam.argtypes = [pointer, number, pointer, whole, number]
     library.fgrows_scale.argtypes = [pointer, whole, whole, *[pointer] * 3, number]
     library.fgblocks_project.restype = library.fgblocks_copy.restype = None
     library.fgrows_adam.restype = library.fgrows_scale.restype = None
@@ -305,6 +305,8 @@ def _build(command: list[str], sources: dict[str, str], path: Path) -> None:
                 full = [*command, *openmp, "-shared", "-fPIC", str(code), "-o", str(draft)]
                 done = subprocess.run(full, capture_output=True, text=True, timeout=120)
                 if done.returncode == 0 and draft.exists():
+                    if not openmp:
+                        logger.info("%s uses one thread: there is no OpenMP", path.name)
                     draft.chmod(0o700)
                     note = Path(name) / "draft.sha256"
                     note.write_text(_digest(draft))

@@ -27,6 +27,7 @@ struct Layer {
     int64_t fresh;         // 1: the buffer holds nothing yet
     int64_t mixed;         // 1: some manifolds are Stiefel's, whose columns mix
     int64_t inputs;        // channels_last: kernels beside each other, as planes; else 0
+    const float *scale;    // factor of each kernel's gradient; 0: none
 };
 
 struct Options {
@@ -191,6 +192,15 @@ INLINE void normalise(const Block &k, Vec *x) {
     }
 }
 
+// Multiply the gradients of some kernels by their factors.
+template <bool FULL>
+INLINE void scale_planes(const Layer &layer, const Block &k, Vec *m) {
+    if (!layer.scale) return;
+    Vec scale = splat(0.0f);
+    std::memcpy(&scale, layer.scale + k.start, (FULL ? LANES : k.count) * sizeof(float));
+    for (int e = 0; e < ENTRIES; ++e) m[e] *= scale;
+}
+
 // Directions from gradients, and momentum brought up to date, in the order of memory.
 template <bool FULL, bool PLANES>
 INLINE void direct(const Layer &layer, const Options &o, const Vec *w, Vec *m, const Block &k) {
@@ -239,6 +249,7 @@ INLINE void begin(const Layer &layer, const Options &o, const float *factor, Blo
     direct<FULL, PLANES>(layer, o, w, m, k);
     turn<PLANES>(k.w, w);
     turn<PLANES>(k.m, m);
+    scale_planes<FULL>(layer, k, k.m);
 }
 
 // Project the directions, and go along them.
@@ -330,6 +341,7 @@ INLINE void square_block(const Layer &layer, const Block &k, double *sums) {
     Vec m[ENTRIES], planes[ENTRIES];
     get<FULL, PLANES>(m, layer.gradient + k.offset, layer.inputs, k.count);
     turn<PLANES>(planes, m);
+    scale_planes<FULL>(layer, k, planes);
     const Vec square = squared_norm(planes);
     for (int l = 0; l < (FULL ? LANES : k.count); ++l) sums[layer.pom[k.start + l]] += square[l];
 }
@@ -358,7 +370,7 @@ INLINE double *own_row(double *sums, int64_t length) {
 // Told to the caller, who checks them before anything else: the number of this interface, and
 // the sizes of what is passed through it.
 extern "C" int64_t fgsgd_interface() {
-    return 3 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
+    return 4 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
 }
 
 // Sum the squares of all gradients over POMs: not finite where an entry is not.

@@ -34,7 +34,7 @@ ARRAYS = 32
 FLOAT, STRIDED = torch.float32, torch.strided
 
 #: Number of the interface.
-VERSION = 3
+VERSION = 4
 
 
 #: Libraries with the places of their layers among some, and the layers' rows.
@@ -51,7 +51,12 @@ class _Layer(ctypes.Structure):
         ("fresh", ctypes.c_int64),
         ("mixed", ctypes.c_int64),
         ("inputs", ctypes.c_int64),
+        ("scale", ctypes.c_void_p),
     ]
+
+
+#: Fields that change from step to step.
+CHANGING = ("weight", "gradient", "buffer", "fresh", "inputs", "scale")
 
 
 class _Options(ctypes.Structure):
@@ -153,6 +158,8 @@ class Taken:
         Its momentum.
     fresh : bool
         Whether the momentum holds nothing yet.
+    scale : float32 tensor of shape [n] or None
+        Factor of each component's gradient; without momentum and weight decay.
     """
 
     place: int
@@ -164,6 +171,12 @@ class Taken:
     addresses: tuple[int, int, int]
     buffer: Tensor | None = None
     fresh: bool = False
+    scale: Tensor | None = None
+
+    def fields(self) -> tuple[int, ...]:
+        """Those of :data:`CHANGING`."""
+        scale = 0 if self.scale is None else self.scale.data_ptr()
+        return (*self.addresses, self.fresh, self.inputs, scale)
 
     def remember_in(self, buffer: Tensor, *, fresh: bool) -> None:
         """Take a momentum.
@@ -206,11 +219,11 @@ class NativeTable(Bounds):
             if len(self._arrays) >= ARRAYS:
                 self._arrays.clear()
             self._arrays[key] = self._rows_of(key)
-        present = np.array([(*one.addresses, one.fresh, one.inputs) for one in taken], np.int64)
+        present = np.array([one.fields() for one in taken], np.int64)
         calls = []
         for library, places, rows in self._arrays[key]:
             own = present if len(places) == len(present) else present[places]
-            for column, name in enumerate(("weight", "gradient", "buffer", "fresh", "inputs")):
+            for column, name in enumerate(CHANGING):
                 rows[name] = own[:, column]
             calls.append((library, rows))
         return calls
@@ -230,17 +243,30 @@ class NativeTable(Bounds):
             for library, places in by_library.values()
         ]
 
+    def pom_of(self, position: int) -> Tensor:
+        """POM of each component of a layer, counted over all layers.
+
+        Parameters
+        ----------
+        position : int
+        """
+        return self._rows[position].pom
+
+    def empty_sums(self) -> Tensor:
+        """Zeros for sums over POMs by each thread, float64 of shape [threads, POMs]."""
+        return self._single.zero_()
+
     def gradient_squares(self, taken: Sequence[Taken]) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
 
         Not finite where an entry is not.
         """
-        self._single.zero_()
+        sums = self.empty_sums()
         for library, rows in self._calls(taken):
             library.fgsgd_squares(
-                rows.ctypes.data, len(rows), self._single.data_ptr(), self.n_poms, self._threads
+                rows.ctypes.data, len(rows), sums.data_ptr(), self.n_poms, self._threads
             )
-        return self._single.sum(0)
+        return sums.sum(0)
 
     def run(
         self, taken: Sequence[Taken], factor: Tensor, options: Mapping[str, Any], *, write: bool
@@ -304,10 +330,10 @@ class _Row:
         kinds = torch.tensor(numbers, dtype=torch.uint8)
         self._kind = kinds[layer.view.manifold.long()].contiguous()
         self._radius = layer.radius.float().contiguous()
-        self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
+        self.pom = (layer.view.pom + offset).to(torch.int32).contiguous()
         self._mixed = bool((self._kind == KINDS.index("stiefel")).any())
 
     def fixed(self) -> tuple[int, ...]:
         """The fields of :class:`_Layer`; what changes from step to step is 0."""
-        addresses = (part.data_ptr() for part in (self._kind, self._radius, self._pom))
-        return (0, 0, 0, *addresses, len(self._pom), 0, int(self._mixed), 0)
+        addresses = (part.data_ptr() for part in (self._kind, self._radius, self.pom))
+        return (0, 0, 0, *addresses, len(self.pom), 0, int(self._mixed), 0, 0)
