@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from networks import ours, with_gradients
 from steps import PIO, Step, interleaved, write
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -117,16 +117,21 @@ def passes_table() -> pd.DataFrame:
         for title, (make, options) in OPTIMIZERS.items():
             model = with_gradients(name, classes)
             step = ours(model, "pio", PIO, make, native=False, **options)
-            for _ in range(3):
-                step()
-            with Passes() as found:
-                step()
-            size = sum(p.numel() * p.element_size() for p in model.parameters())
-            rows[f"{name}: {title} through torch"] = {
-                "operators": found.operators,
-                "passes": found.bytes / size,
-            }
+            rows[f"{name}: {title} through torch"] = passes_of(step, model)
+        model = with_gradients(name, classes)
+        sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, foreach=True)
+        rows[f"{name}: SGD foreach"] = passes_of(sgd.step, model)
     return pd.DataFrame(rows).T
+
+
+def passes_of(step: Step, model: nn.Module) -> dict[str, float]:
+    """Of the fourth step."""
+    for _ in range(3):
+        step()
+    with Passes() as found:
+        step()
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    return {"operators": found.operators, "passes": found.bytes / size}
 
 
 def main() -> None:
