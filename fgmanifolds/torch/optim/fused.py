@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["adam_", "sgd_", "taken_of"]
 
-#: The fused functions look neither at classes nor at strides.
+#: The fused functions look neither at classes nor at shapes and strides.
 TYPES = frozenset((torch.float32, torch.float64))
-
 
 #: A parameter, its gradient, and its state.
 Taken = tuple[Tensor, Tensor, dict[str, Any]]
@@ -30,8 +29,8 @@ def taken_of(
 ) -> dict[int, Taken]:
     """Euclidean parameters of a group that the fused functions take, by their place in it.
 
-    They must be on the CPU, dense, and of one type with their gradients and state; the group must
-    leave the choice to us, and its rate be a number.
+    They must be on the CPU, dense, and of one type and shape with their gradients and state; the
+    group must leave the choice to us, and its rate be a number.
 
     Parameters
     ----------
@@ -53,9 +52,14 @@ def taken_of(
 
 
 def _can_fuse(*tensors: Tensor) -> bool:
-    dtype = tensors[0].dtype
+    dtype, shape = tensors[0].dtype, tensors[0].shape
     return dtype in TYPES and all(
-        type(x) in PLAIN and x.is_cpu and x.dtype is dtype and x.is_contiguous() for x in tensors
+        type(x) in PLAIN
+        and x.is_cpu
+        and x.dtype is dtype
+        and x.shape == shape
+        and x.is_contiguous()
+        for x in tensors
     )
 
 

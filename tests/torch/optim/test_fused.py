@@ -134,3 +134,16 @@ def test_the_one_short_vector_that_is_wrong_is_named():
     with pytest.raises(ValueError, match=r"the gradient of 'late' has nan or inf entries; nothing"):
         optimizer.step()
     assert all(map(torch.equal, before, net.parameters()))
+
+
+@pytest.mark.parametrize("make", [FGSGD, FGAdam])
+def test_nothing_is_read_beyond_a_gradient(make):
+    """A parameter that was enlarged after the backward pass is refused, as by torch's foreach."""
+    net = Mixed(torch.float32)
+    optimizer = make(POMAdapter(net, "pio", CURVED, radius="keep").initialize_(), lr=0.1)
+    for p in net.parameters():
+        p.grad = torch.randn_like(p)
+    net.late.data = torch.ones(100)
+    with pytest.raises(RuntimeError, match="size"):
+        optimizer.step()
+    assert torch.equal(net.late, torch.ones(100))
