@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from fgmanifolds.torch import FGSGD, POMAdapter, collection, moments
 from fgmanifolds.torch.moments import ENOUGH, add_moments_
 from fgmanifolds.torch.ops.native import NativeBuildError, available
+from tests.torch.compiling import needs_compiler
 
 
 def layers(**options):
@@ -145,9 +146,7 @@ def test_sequences_and_vectors():
         torch.testing.assert_close(spread, torch.full_like(spread, 4.0), rtol=0.05, atol=0)
 
 
-@pytest.mark.skipif(
-    not available() or " " in torch.__file__, reason="torch.compile needs a C++ compiler"
-)
+@needs_compiler
 @pytest.mark.slow
 def test_one_graph_with_the_spreads_right():
     nets = [layers() for _ in range(2)]

@@ -10,6 +10,7 @@ from fgmanifolds.torch.ops import table as tables
 from fgmanifolds.torch.ops.manifolds import OPS
 from fgmanifolds.torch.ops.native import available
 from fgmanifolds.torch.ops.planes_part import PlanesPart
+from tests.torch.compiling import needs_compiler
 
 SMALL = 100
 
@@ -141,11 +142,6 @@ def test_channels_last_weights_stay_so():
 
 
 # torch.compile ------------------------------------------------------------------------
-
-needs_compiler = pytest.mark.skipif(
-    not available() or " " in torch.__file__,
-    reason="torch.compile needs a C++ compiler, and torch at a path without spaces",
-)
 
 
 @pytest.mark.slow

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tests.torch.compiling import needs_compiler
 from tests.torch.optim.stress import LARGE, RULES, SMALL, TYPES, WAYS, Attack
+
+MARKED = [pytest.param(way, marks=needs_compiler if way == "compiled" else ()) for way in WAYS]
 
 #: Relative distances from the manifolds that rounding may come to, however long it goes on.
 BOUNDS = {"float64": 1e-14}
@@ -28,7 +31,7 @@ def test_float32(way, rule, shapes):
 @pytest.mark.stress
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", MARKED)
 @pytest.mark.parametrize("shapes", [SMALL, LARGE], ids=["small", "large"])
 def test_all_types_and_ways(way, kind, rule, shapes):
     check(way, kind, rule, shapes, 300)
