@@ -113,7 +113,10 @@ class Guards:
     # Weights that were written to, or are not known ----------------------------------
 
     def _versions(self) -> list[tuple[int, int]]:
-        """What changes when somebody writes to a weight on POMs, or puts another in its place."""
+        """What changes when somebody writes to a weight on POMs, or puts another in its place.
+
+        Of the weights that :meth:`layers_by_weight` saw last, as it does in every step.
+        """
         return [
             ((x.to_local() if is_sharded(x) else x).data_ptr(), x._version) for x in self._weights
         ]

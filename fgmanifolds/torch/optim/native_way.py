@@ -340,8 +340,7 @@ class NativeWay:
         if momentum == 0:
             return gradient
         bound = momentum * self._momenta + (1 - dampening) * gradient
-        noted = self._noted
-        unknown = [one for one in taken if noted.get(one.position) != _note(one)]
+        unknown = [one for one in taken if self._noted.get(one.position) != _note(one)]
         if len(unknown) == len(taken):
             return None
         return bound.masked_fill_(self._poms_of(unknown), math.inf) if unknown else bound

@@ -228,9 +228,9 @@ static bool move_task(const Task &task, const uint8_t *kind, const float *radius
 struct AdamRows {
     const float *gradient;
     float *moment, *average;
-    float *out, *factor;     // directions, and factors of the moments that give them; 0: not asked for
+    float *out, *factor;     // directions, and factors of moments that give them; 0: not wanted
     const int32_t *number;   // where a row's second moment, factor and POM are
-    const int32_t *pom;      // over which squares of directions are summed, of all layers; 0: nowhere
+    const int32_t *pom;      // over which squares of directions are summed; 0: nowhere
     int64_t n, entries;
     float first, second;     // shares of the new gradient in the running means
     float root_scale, eps;   // the root of the second moment is multiplied, and added to
