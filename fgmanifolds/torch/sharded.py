@@ -21,7 +21,16 @@ if dist.is_available():
     from torch.distributed.fsdp import FSDPModule
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
-__all__ = ["PACK", "is_sharded", "packs", "reshard_", "shard_norms", "whole", "wholly"]
+__all__ = [
+    "PACK",
+    "any_sharded",
+    "is_sharded",
+    "packs",
+    "reshard_",
+    "shard_norms",
+    "whole",
+    "wholly",
+]
 
 #: About how many entries of sharded weights are gathered at once.
 PACK = 1 << 25
@@ -33,6 +42,11 @@ _SHARDED = (DTensor,) if dist.is_available() else ()
 def is_sharded(tensor: Tensor) -> TypeGuard[Any]:
     """Whether a tensor is a DTensor."""
     return isinstance(tensor, _SHARDED)
+
+
+def any_sharded(tensors: Sequence[Tensor]) -> bool:
+    """Whether some tensors are."""
+    return any(issubclass(kind, _SHARDED) for kind in set(map(type, tensors)))
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from fgmanifolds.torch.ops.native import PLAIN
+from fgmanifolds.torch.ops.native.plain import DTYPE, SHAPE, are_plain
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.pom_steps import Active
@@ -40,26 +41,39 @@ def taken_of(
     kept : sequence of str
         Names of tensors in the state that the function reads, where they are there.
     """
-    group, found = active.group, dict[int, Taken]()
+    group = active.group
     if group["foreach"] is not None or isinstance(group["lr"], Tensor):
-        return found
-    for i in range(len(active.layers), len(active.params)):
-        p, grad = active.params[i], active.grads[i]
-        state = state_of(p)
-        if _can_fuse(p, grad, *(state[name] for name in kept if name in state)):
-            found[i] = p, grad, state
-    return found
+        return {}
+    first = len(active.layers)
+    params, grads = active.params[first:], active.grads[first:]
+    states = list(map(state_of, params))
+    rows = list(zip(params, grads, states, strict=True))
+    if not _can_fuse(params, grads, states, kept):
+        rows = [row if _can_fuse(*([x] for x in row), kept) else None for row in rows]
+    return {i: row for i, row in enumerate(rows, first) if row is not None}
 
 
-def _can_fuse(*tensors: Tensor) -> bool:
-    dtype, shape = tensors[0].dtype, tensors[0].shape
-    return dtype in TYPES and all(
-        type(x) in PLAIN
-        and x.is_cpu
-        and x.dtype is dtype
-        and x.shape == shape
-        and x.is_contiguous()
-        for x in tensors
+def _can_fuse(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    states: Sequence[Mapping[str, Any]],
+    kept: Sequence[str],
+) -> bool:
+    """Whether the function takes all of some parameters, whose states hold the same."""
+    columns = [list(params), list(grads)]
+    for name in kept:
+        known = [state[name] for state in states if name in state]
+        if known:
+            columns.append(known)
+    if any(len(own) != len(params) for own in columns):
+        return False
+    dtypes, shapes = list(map(DTYPE, params)), list(map(SHAPE, params))
+    tensors = list(chain.from_iterable(columns))
+    return (
+        are_plain(tensors, TYPES)
+        and all(map(Tensor.is_contiguous, tensors))
+        and all(list(map(DTYPE, own)) == dtypes for own in columns)
+        and all(list(map(SHAPE, own)) == shapes for own in columns[1:])
     )
 
 

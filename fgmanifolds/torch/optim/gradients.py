@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fgmanifolds.torch.ops.table import computing_type
-from fgmanifolds.torch.sharded import is_sharded, shard_norms, whole
+from fgmanifolds.torch.sharded import any_sharded, is_sharded, shard_norms, whole
 
 __all__ = ["largest_norm", "norm_bounds", "unusable"]
 
@@ -33,7 +33,9 @@ def norm_bounds(grads: Sequence[Tensor]) -> list[float]:
     grads : sequence of Tensor
     """
     values = [0.0] * len(grads)
-    shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
+    shards = []
+    if any_sharded(grads):
+        shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
     for i, value in zip(shards, shard_norms([grads[i] for i in shards]), strict=True):
         values[i] = value
     # Of each device all at once, so that it is waited for once.
@@ -55,12 +57,14 @@ def _batches(
     grads: Sequence[Tensor], left_out: Set[int]
 ) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
     """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
+    dims, numels = map(Tensor.dim, grads), map(Tensor.numel, grads)
+    small = [dim == 1 and numel <= SHORT for dim, numel in zip(dims, numels, strict=True)]
+    kept = [i for i in range(len(grads)) if i not in left_out] if left_out else range(len(grads))
     short: dict[torch.device, list[int]] = {}
     rest: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for i, x in enumerate(grads):
-        if i in left_out:
-            continue
-        if x.dim() == 1 and x.numel() <= SHORT:
+    for i in kept:
+        x = grads[i]
+        if small[i]:
             short.setdefault(x.device, []).append(i)
         else:
             rest.setdefault((x.device, x.dtype), []).append(i)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.ops.native.plain import LAYOUT, STRIDED
 from fgmanifolds.torch.ops.table import PomTable
 from fgmanifolds.torch.optim.gradients import largest_norm, norm_bounds, unusable
-from fgmanifolds.torch.sharded import is_sharded, whole
+from fgmanifolds.torch.sharded import any_sharded, is_sharded, whole
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.pom_steps import Active
@@ -36,7 +37,7 @@ class Guards:
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
         self._weights: list[Tensor] = []
-        self._written: list[tuple[int, int]] = []
+        self._written: tuple[list[int], list[int]] = [], []
         self._warned = self._gap = self._ranks_agree = False
         self._since = SEARCH_EVERY
         self._outside: list[tuple[str, nn.Parameter]] | None = None
@@ -72,6 +73,8 @@ class Guards:
                         f"had {tuple(layer.shape)} when the adapter was built. Nothing was "
                         "updated: build adapter and optimizer anew."
                     )
+            if STRIDED.issuperset(map(LAYOUT, one.grads)):
+                continue
             for p, grad in zip(one.params, one.grads, strict=True):
                 if grad.layout is not torch.strided:
                     raise ValueError(
@@ -112,14 +115,15 @@ class Guards:
 
     # Weights that were written to, or are not known ----------------------------------
 
-    def _versions(self) -> list[tuple[int, int]]:
+    def _versions(self) -> tuple[list[int], list[int]]:
         """What changes when somebody writes to a weight on POMs, or puts another in its place.
 
         Of the weights that :meth:`layers_by_weight` saw last, as it does in every step.
         """
-        return [
-            ((x.to_local() if is_sharded(x) else x).data_ptr(), x._version) for x in self._weights
-        ]
+        local = self._weights
+        if any_sharded(local):
+            local = [x.to_local() if is_sharded(x) else x for x in local]
+        return list(map(Tensor.data_ptr, local)), [x._version for x in self._weights]
 
     def written_to(self) -> bool:
         """Whether a weight was written to since :meth:`note_written`."""

@@ -130,20 +130,33 @@ class NativeWay:
         if other or not active.layers:
             return []
         self._renew()
-        taken = []
-        for place, (layer, weight) in enumerate(zip(active.layers, active.params, strict=False)):
-            position = self._position.get(layer.name)
-            if position is None:
-                continue
-            own, buffer = state[weight], None
-            if directions is None:
-                vector, buffer = active.grads[place], own.get("momentum_buffer")
-            else:
-                vector = directions[id(weight)]
-            found = placed(layer.shape, weight, vector, buffer)
-            if found is not None:
-                taken.append(Taken(place, position, layer, weight, own, *found))
-        return taken
+        position = self._position
+        places = [i for i, layer in enumerate(active.layers) if layer.name in position]
+        layers, weights = [active.layers[i] for i in places], [active.params[i] for i in places]
+        states = [state[weight] for weight in weights]
+        buffers: list[Tensor | None] = [None] * len(places)
+        if directions is None:
+            vectors = [active.grads[i] for i in places]
+            buffers = [own.get("momentum_buffer") for own in states]
+        else:
+            vectors = [directions[id(weight)] for weight in weights]
+        # Where there is no momentum yet, the gradient takes its place in the look.
+        third = [v if b is None else b for v, b in zip(vectors, buffers, strict=True)]
+        found = placed([layer.shape for layer in layers], weights, vectors, third)
+        rows = zip(places, layers, weights, states, buffers, found, strict=True)
+        return [
+            Taken(
+                place,
+                position[layer.name],
+                layer,
+                weight,
+                own,
+                one.inputs,
+                (*one.addresses[:2], 0 if buffer is None else one.addresses[2]),
+            )
+            for place, layer, weight, own, buffer, one in rows
+            if one is not None
+        ]
 
     def look(self, taken: Sequence[Taken], squares: Tensor | None = None) -> None:
         """Sum the squares of some layers' gradients, or directions, over their POMs.

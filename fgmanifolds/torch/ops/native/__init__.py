@@ -1,6 +1,6 @@
 """The step of FG-SGD on small kernels as a C++ function, compiled where it is first used."""
 
-from fgmanifolds.torch.ops.native.blocks import PLAIN, has_blocks
+from fgmanifolds.torch.ops.native.blocks import has_blocks
 from fgmanifolds.torch.ops.native.build import (
     NativeBuildError,
     available,
@@ -13,7 +13,6 @@ from fgmanifolds.torch.ops.native.moments import Lines, add_moments
 from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, placed
 
 __all__ = [
-    "PLAIN",
     "Lines",
     "NativeBuildError",
     "NativeTable",

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native.build import load_blocks
+from fgmanifolds.torch.ops.native.plain import are_whole
 
 __all__ = [
     "INTERFACE",
     "KINDS",
-    "PLAIN",
     "AdamRows",
     "Block",
     "BlockCopies",
@@ -27,16 +27,12 @@ __all__ = [
     "adam_",
     "blocks_of",
     "has_blocks",
-    "is_plain",
 ]
 
 #: Kinds of blocks by manifold, and, for oblique ones, whether they are stored wide.
 KINDS = {"euclidean": (0, 0), "sphere": (1, 1), "oblique": (2, 3)}
 
 ACROSS = 3
-
-#: Classes of tensors whose addresses may be taken.
-PLAIN = frozenset((Tensor, nn.Parameter))
 
 
 class _Matrix(ctypes.Structure):
@@ -70,25 +66,6 @@ ADAM_ROWS = np.dtype(_AdamRows)
 
 #: What the library must say of itself: version, and the sizes of the structures.
 INTERFACE = 5 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000 + ctypes.sizeof(_AdamRows)
-
-
-def is_plain(tensor: Tensor, numel: int) -> bool:
-    """Whether a tensor's address may be given to C++: float32, on the CPU, dense, whole.
-
-    Parameters
-    ----------
-    tensor : Tensor
-    numel : int
-    """
-    return (
-        type(tensor) in PLAIN
-        and tensor.dtype is torch.float32
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.numel() == numel
-        and tensor.is_contiguous()
-        and tensor.data_ptr() != 0
-    )
 
 
 @dataclass
@@ -215,8 +192,7 @@ class BlockSteps:
     def take(self, tensors: Sequence[Tensor]) -> list[Tensor] | None:
         """Of weight-shaped tensors, one a layer, those of our layers; None if one cannot be."""
         own = [tensors[i] for i in self._layers]
-        plain = all(is_plain(one, n) for one, n in zip(own, self._numel, strict=True))
-        return own if plain else None
+        return own if are_whole(own, self._numel) else None
 
     def _point(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> None:
         self._rows["weight"] = [one.data_ptr() for one in weights]
@@ -304,7 +280,8 @@ class BlockCopies:
 
     def fits(self, tensors: Sequence[Tensor]) -> bool:
         """Whether weight-shaped tensors, one a layer, are such as can be read and written."""
-        return all(is_plain(tensors[i], a * b) for i, (a, b), _, _ in self._parts)
+        own = [tensors[i] for i, *_ in self._parts]
+        return are_whole(own, [a * b for _, (a, b), _, _ in self._parts])
 
     def read(self, tensors: Sequence[Tensor], factor: Tensor | None = None) -> Tensor:
         """Components, times a factor each if some are given.
@@ -425,10 +402,11 @@ class Rows:
         self._library = load_blocks()
         self._numbers = numbers.to(torch.int32).contiguous()
         self._entries = entries
+        self._numel = len(numbers) * entries
 
     def take(self, tensor: Tensor) -> bool:
         """Whether a weight-shaped tensor is such as can be read."""
-        return is_plain(tensor, len(self._numbers) * self._entries)
+        return are_whole((tensor,), (self._numel,))
 
     def adam(
         self, grad: Tensor, moment: Tensor, average: Tensor, options: Sequence[float]
@@ -443,8 +421,8 @@ class Rows:
         options : sequence of float
             Those of the structure AdamRows of blocks.cpp.
         """
-        n = len(self._numbers)
-        if not (self.take(grad) and self.take(moment) and is_plain(average, n)):
+        n, numel = len(self._numbers), self._numel
+        if not are_whole((grad, moment, average), (numel, numel, n)):
             return None
         sizes = n, self._entries
         return AdamRows(grad, moment, average, self._numbers, sizes, tuple(options))

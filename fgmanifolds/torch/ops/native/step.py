@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import KINDS
-from fgmanifolds.torch.ops.native.blocks import PLAIN
 from fgmanifolds.torch.ops.native.build import load
+from fgmanifolds.torch.ops.native.plain import SHAPE, are_plain
 from fgmanifolds.torch.ops.table import Bounds
 
 __all__ = ["INTERFACE", "NativeTable", "Taken", "can_hold", "can_take", "placed"]
@@ -29,9 +30,6 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 #: Sets of layers whose rows are kept.
 ARRAYS = 32
-
-#: Looked up at every step.
-FLOAT, STRIDED = torch.float32, torch.strided
 
 #: Number of the interface.
 VERSION = 4
@@ -73,6 +71,21 @@ class _Options(ctypes.Structure):
 INTERFACE = VERSION * 1_000_000 + ctypes.sizeof(_Layer) * 1000 + ctypes.sizeof(_Options)
 
 
+class Placed(NamedTuple):
+    """Where the kernels of a layer lie.
+
+    Attributes
+    ----------
+    inputs : int
+        Number of inputs in channels_last, where kernels are planes; 0 for kernel after kernel.
+    addresses : tuple of int
+        Of the weight, and of the other tensors.
+    """
+
+    inputs: int
+    addresses: tuple[int, ...]
+
+
 def can_hold(layer: POMLayer) -> bool:
     """Whether a layer's components are what the C++ step is for: small kernels, known manifolds."""
     batch = layer.view.batches[0]
@@ -90,53 +103,58 @@ def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
     buffer : Tensor, optional
     """
     weight = layer.weight
-    return placed(layer.shape, weight, weight.grad, buffer) is not None
+    vectors = [] if weight.grad is None else [[weight.grad]]
+    buffers = [] if buffer is None else [[buffer]]
+    return placed([layer.shape], [weight], *vectors, *buffers) != [None]
 
 
 def placed(
-    shape: torch.Size, weight: Tensor, grad: Tensor | None, buffer: Tensor | None
-) -> tuple[int, tuple[int, int, int]] | None:
-    """How and where the kernels lie, or None if the C++ step cannot take these tensors.
+    shapes: Sequence[torch.Size], weights: Sequence[Tensor], *others: Sequence[Tensor]
+) -> list[Placed | None]:
+    """How and where kernels lie, or None for those that the C++ step cannot take.
 
     Addresses are given to C++, so that nothing but plain tensors of just the right number of
     elements may pass; looked at before every step.
 
     Parameters
     ----------
-    shape : torch.Size
-        That the weight must have.
-    weight : Tensor
-    grad : Tensor, optional
-    buffer : Tensor, optional
-
-    Returns
-    -------
-    inputs : int
-        Number of inputs in channels_last, where kernels are planes; 0 for kernel after kernel.
-    addresses : (int, int, int)
-        Of the three tensors; 0 for those that are not there.
+    shapes : sequence of torch.Size
+        That the weights must have.
+    weights : sequence of Tensor
+    *others : sequence of Tensor
+        Further tensors of each layer that must lie as its weight does: gradients, momenta.
     """
-    if type(weight) not in PLAIN or weight.layout is not STRIDED or weight.shape != shape:
+    columns = (weights, *others)
+    inputs = _inputs(shapes, columns)
+    if inputs is None:
+        if len(weights) == 1:
+            return [None]
+        rows = zip(shapes, *columns, strict=True)
+        return [one for row in rows for one in placed(*([x] for x in row))]
+    addresses = [list(map(Tensor.data_ptr, column)) for column in columns]
+    found = zip(inputs, zip(*addresses, strict=True), strict=True)
+    return [Placed(one, own) if all(own) else None for one, own in found]
+
+
+def _inputs(shapes: Sequence[torch.Size], columns: Sequence[Sequence[Tensor]]) -> list[int] | None:
+    """For each layer, as :class:`Placed` has it; None if one of the tensors cannot be taken."""
+    if not are_plain(list(chain.from_iterable(columns))):
         return None
-    strides = weight.stride()
-    addresses = [0, 0, 0]
-    for i, one in enumerate((weight, grad, buffer)):
-        if one is not None:
-            plain = type(one) in PLAIN and one.dtype is FLOAT and one.is_cpu
-            if not plain or one.layout is not STRIDED or one.stride() != strides:
-                return None
-            if one is not weight and one.shape != shape:
-                return None
-            addresses[i] = one.data_ptr()
-            if not addresses[i]:
-                return None
-    inputs = 0
-    if not weight.is_contiguous():
-        form = CHANNELS_LAST.get(weight.dim())
-        if form is None or not weight.is_contiguous(memory_format=form):
-            return None
-        inputs = shape[1]
-    return inputs, (addresses[0], addresses[1], addresses[2])
+    weights, strides = columns[0], [list(map(Tensor.stride, column)) for column in columns]
+    if any(list(map(SHAPE, column)) != shapes for column in columns) or any(
+        own != strides[0] for own in strides[1:]
+    ):
+        return None
+    if all(map(Tensor.is_contiguous, weights)):
+        return [0] * len(weights)
+    forms = [
+        torch.contiguous_format if x.is_contiguous() else CHANNELS_LAST.get(x.dim())
+        for x in weights
+    ]
+    pairs = list(zip(weights, forms, strict=True))
+    if not all(form and x.is_contiguous(memory_format=form) for x, form in pairs):
+        return None
+    return [0 if form is torch.contiguous_format else x.shape[1] for x, form in pairs]
 
 
 @dataclass(slots=True)
@@ -153,7 +171,7 @@ class Taken:
         The optimizer's, of the weight.
     inputs : int
     addresses : (int, int, int)
-        As :func:`placed` gives them, of weight, gradient and momentum.
+        As :func:`placed` gives them, of weight, gradient and momentum; 0 where there is none.
     buffer : Tensor or None
         Its momentum.
     fresh : bool

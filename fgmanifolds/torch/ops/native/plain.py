@@ -1,0 +1,66 @@
+"""Whether tensors may be given to compiled functions, of many tensors in few calls.
+
+They are looked at before every step, so that each look counts: lists are asked as wholes, by
+functions that loop in C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from operator import attrgetter
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "DTYPE",
+    "FLOAT",
+    "LAYOUT",
+    "PLAIN",
+    "SHAPE",
+    "STRIDED",
+    "are_plain",
+    "are_whole",
+]
+
+#: Classes of tensors whose addresses may be taken.
+PLAIN = frozenset((Tensor, nn.Parameter))
+
+#: Types of tensors that most functions take.
+FLOAT = frozenset((torch.float32,))
+
+STRIDED = frozenset((torch.strided,))
+IS_CPU, DTYPE, LAYOUT, SHAPE = map(attrgetter, ("is_cpu", "dtype", "layout", "shape"))
+
+
+def are_plain(tensors: Sequence[Tensor], dtypes: Set[torch.dtype] = FLOAT) -> bool:
+    """Whether tensors are no subclass's, on the CPU, strided, and of some types.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+    dtypes : set of dtype
+    """
+    return (
+        PLAIN.issuperset(map(type, tensors))
+        and all(map(IS_CPU, tensors))
+        and STRIDED.issuperset(map(LAYOUT, tensors))
+        and all(dtype in dtypes for dtype in set(map(DTYPE, tensors)))
+    )
+
+
+def are_whole(tensors: Sequence[Tensor], numels: Sequence[int]) -> bool:
+    """Whether the addresses of tensors may be given to C++: plain, float32, without gaps.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+    numels : sequence of int
+        Numbers of elements that they must have.
+    """
+    return (
+        are_plain(tensors)
+        and list(map(Tensor.numel, tensors)) == list(numels)
+        and all(map(Tensor.is_contiguous, tensors))
+        and all(map(Tensor.data_ptr, tensors))
+    )
