@@ -42,6 +42,7 @@ def test_train_on_mnist5k(tmp_path):
         (["--scheme", "poi"], "scheme='poi' is unknown; allowed: 'pi', 'po', 'pio'"),
         (["--manifolds", "sphere,torus"], "manifolds='torus' is unknown"),
         (["--manifolds", ","], "manifolds is empty"),
+        (["--fan-out", "xavier"], "fan_out='xavier' is unknown; allowed: 'none', 'glorot'"),
         (["--data", "cifar10"], "data='cifar10' is unknown; allowed: 'digits', 'mnist5k'"),
         (["--exclude", "head"], "exclude='head' matches no layer; layers: 'conv1'"),
         (["--out", "/proc/nowhere"], "out='/proc/nowhere' cannot be written to"),

@@ -11,14 +11,11 @@ import pandas as pd
 from fgmanifolds.capacity.shapes import ARCHITECTURES, LayerShape
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.geometry.arrays import Array
-from fgmanifolds.torch.scaling import geometric_scaling
+from fgmanifolds.torch.scaling import FAN_OUT, geometric_scaling
 from fgmanifolds.torch.schemes import SCHEMES, block_sets, kernel_sets
 from fgmanifolds.validation import check_choice, check_choices, check_number
 
-__all__ = ["FAN_OUT", "group_norms", "proposition1_norms"]
-
-#: Readings of b-hat in eq. (2).
-FAN_OUT = ("glorot", "feature_map")
+__all__ = ["group_norms", "proposition1_norms"]
 
 
 def proposition1_norms(
@@ -44,8 +41,9 @@ def proposition1_norms(
     scheme : {"pi", "po", "pio", "layer", "kernel"}
     manifolds : sequence of str
         One for the last two schemes.
-    fan_out : {"glorot", "feature_map"}
-        b-hat of eq. (2): A B D, or the number of outputs H W D.
+    fan_out : {"glorot", "feature_map", "none"}
+        b-hat of eq. (2): A B D, the number of outputs H W D, or 0, the default of
+        :class:`fgmanifolds.torch.POMAdapter`.
     spread : float
         Lambda, the standard deviation of the features.
     seed : int
@@ -84,8 +82,8 @@ def proposition1_norms(
 def gamma(layer: LayerShape, fan_out: str) -> float:
     """Geometric scaling of a layer, eq. (2)."""
     receptive = layer.kernel**2
-    outputs = layer.size**2 if fan_out == "feature_map" else receptive
-    return geometric_scaling(receptive * layer.inputs, outputs * layer.outputs)
+    per_channel = {"glorot": receptive, "feature_map": layer.size**2, "none": 0}[fan_out]
+    return geometric_scaling(receptive * layer.inputs, per_channel * layer.outputs)
 
 
 def group_norms(

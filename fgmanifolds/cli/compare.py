@@ -19,7 +19,7 @@ from fgmanifolds.cli.app import (
     progress_bar,
     user_errors,
 )
-from fgmanifolds.cli.options import Amp, BatchSize, Data, Device, Epochs, Model, Seed
+from fgmanifolds.cli.options import Amp, BatchSize, Data, Device, Epochs, FanOut, Model, Seed
 from fgmanifolds.validation import check_choice, check_integer
 
 
@@ -29,6 +29,7 @@ def compare(
     model: Model = "cnn",
     epochs: Epochs = 30,
     batch_size: BatchSize = 64,
+    fan_out: FanOut = "none",
     lr: Annotated[
         list[float] | None, typer.Option(help="Learning rate of the grid; give several.")
     ] = None,
@@ -70,6 +71,7 @@ def compare(
             model=model,
             epochs=epochs,
             batch_size=batch_size,
+            fan_out=fan_out,
             seed=seed,
             device=device,
             amp=amp,

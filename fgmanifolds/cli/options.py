@@ -15,6 +15,9 @@ Manifolds = Annotated[
     str, typer.Option(help="Comma-separated list of sphere, oblique, stiefel, euclidean.")
 ]
 Exclude = Annotated[str, typer.Option(help="Comma-separated layers (patterns) kept Euclidean.")]
+FanOut = Annotated[
+    str, typer.Option(help="b-hat of eq. (2): none, or the paper's: glorot or feature_map.")
+]
 Epochs = Annotated[int, typer.Option(help="Number of epochs.")]
 BatchSize = Annotated[int, typer.Option(help="Images in a minibatch.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights, sets and order of images.")]

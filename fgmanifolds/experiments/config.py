@@ -11,6 +11,7 @@ from fgmanifolds.data import PACKAGED
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.models import MODELS
 from fgmanifolds.steps import GRADIENT_NORMS, RULES
+from fgmanifolds.torch.scaling import FAN_OUT
 from fgmanifolds.torch.schemes import SCHEMES
 from fgmanifolds.validation import (
     check_bool,
@@ -40,7 +41,7 @@ class TrainConfig:
     data, model, optimizer : str
         Names of a data set, a model, and ``"fgsgd"``, ``"sgd"``, or with the extra
         'peers' ``"geoopt"`` or ``"pogo"`` (kernels on unit Stiefel manifolds).
-    scheme, manifolds, exclude, rule, gradient_norm
+    scheme, manifolds, exclude, fan_out, rule, gradient_norm
         For ``"fgsgd"``, as :class:`~fgmanifolds.torch.POMAdapter` and
         :class:`~fgmanifolds.torch.FGSGD` take them. The classifier is left out
         by default: inside the unit ball its scores are bounded, and the
@@ -63,6 +64,7 @@ class TrainConfig:
     scheme: str = "pio"
     manifolds: tuple[str, ...] = ("sphere", "oblique", "stiefel", "euclidean")
     exclude: tuple[str, ...] = ("classifier",)
+    fan_out: str = "none"
     rule: str | None = "corollary2"
     gradient_norm: str = "past"
     epochs: int = 30
@@ -80,6 +82,7 @@ class TrainConfig:
             ("model", MODELS),
             ("optimizer", OPTIMIZERS),
             ("scheme", SCHEMES),
+            ("fan_out", FAN_OUT),
             ("rule", RULES),
             ("gradient_norm", GRADIENT_NORMS),
         ):

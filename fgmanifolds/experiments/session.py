@@ -121,7 +121,9 @@ class Session:
                 parameters, r.lr, r.momentum, weight_decay=decay, nesterov=r.nesterov
             )
         scheme, manifolds, seed = self.method.scheme, self.method.manifolds, self.config.seed
-        adapter = POMAdapter(self.model, scheme, manifolds, seed, exclude=("classifier",))
+        adapter = POMAdapter(
+            self.model, scheme, manifolds, seed, exclude=("classifier",), fan_out="glorot"
+        )
         adapter.initialize_()
         lr = r.lr if r.fg_lr is None else r.fg_lr
         return adapter, FGSGD(

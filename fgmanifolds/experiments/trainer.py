@@ -104,7 +104,15 @@ class Trainer:
                 parameters, lr=c.lr, momentum=c.momentum, weight_decay=c.weight_decay, foreach=True
             )
             return None, [sgd]
-        adapter = POMAdapter(self.model, c.scheme, c.manifolds, c.seed, exclude=c.exclude)
+        adapter = POMAdapter(
+            self.model,
+            c.scheme,
+            c.manifolds,
+            c.seed,
+            exclude=c.exclude,
+            fan_out=c.fan_out,
+            example=self.data.train.tensors[0][:2].to(c.device),
+        )
         adapter.initialize_()
         optimizer = FGSGD(
             adapter,

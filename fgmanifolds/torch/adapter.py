@@ -63,9 +63,12 @@ class POMAdapter(PomAccess):
     min_std : float or None
         Smallest spread lambda of features, as Proposition 1 needs 1. None
         takes the spreads as they are.
-    fan_out : {"glorot", "feature_map", "none"}
-        b-hat of eq. (2): A B D as in the scheme it generalises; the number of outputs
-        H W D, as printed, which needs an `example`; or 0, so that all filters have one norm.
+    fan_out : {"none", "glorot", "feature_map"}
+        b-hat of eq. (2). ``"none"``: 0, so that the filters of all layers have one norm, and one
+        learning rate fits them; better on Fashion-MNIST than the paper's radii (docs/choosing).
+        ``"glorot"``: A B D, as in the scheme that (2) generalises; the paper's recipes here
+        take it. ``"feature_map"``: the number of outputs H W D, as printed, which needs an
+        `example`.
     radius : float, "keep" or None
         None: gamma / lambda. A number: the radius of all components. ``"keep"``: each
         component keeps the norm that its weight has when it is put on its manifold. The
@@ -115,7 +118,7 @@ class POMAdapter(PomAccess):
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
         parameters: Sequence[str] = (),
         min_std: float | None = 1.0,
-        fan_out: str = "glorot",
+        fan_out: str = "none",
         radius: float | str | None = None,
         retraction: str = "qr",
         example: Tensor | tuple[Tensor, ...] | None = None,

@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 __all__ = ["FAN_OUT", "geometric_scaling", "map_sizes", "radii"]
 
 #: Readings of b-hat in eq. (2); ``"none"`` leaves it out, so that all filters have one norm.
-FAN_OUT = ("glorot", "feature_map", "none")
+FAN_OUT = ("none", "glorot", "feature_map")
 
 
 def geometric_scaling(fan_in: int, fan_out: int) -> float:

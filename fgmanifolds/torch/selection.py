@@ -30,7 +30,7 @@ class LayerOptions:
     manifolds: Sequence[str] = ("sphere", "oblique", "stiefel", "euclidean")
     pom: str = "set"
     min_std: float | None = 1.0
-    fan_out: str = "glorot"
+    fan_out: str = "none"
     radius: float | str | None = None
 
     def __post_init__(self) -> None:

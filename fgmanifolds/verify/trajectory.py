@@ -92,6 +92,7 @@ class Layer:
             self.conv = nn.Conv2d(4, 6, 3, padding=1, bias=False, dtype=torch.float64)
             self.model = nn.Sequential(self.conv, nn.BatchNorm2d(6, dtype=torch.float64))
             kinds = ("sphere", "oblique", "stiefel")
+            options = {"fan_out": "glorot", **options}
             self.adapter = POMAdapter(self.model, scheme, kinds, seed=seed, **options)
             self.adapter.initialize_()
         shape = self.conv.weight.shape

@@ -224,13 +224,14 @@ def test_bad_input_of_bounds(call, message):
 # Proposition 1 -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fan_out", ["glorot", "none"])
 @pytest.mark.parametrize("scheme", ["pi", "po", "pio", "layer"])
-def test_proposition1_against_the_norms_of_drawn_weights(scheme):
+def test_proposition1_against_the_norms_of_drawn_weights(scheme, fan_out):
     manifolds = ("stiefel",) if scheme == "layer" else ("sphere", "oblique", "stiefel")
     model = nn.Sequential(nn.Conv2d(24, 48, 3), nn.Conv2d(48, 48, 3))
     shapes = layer_shapes(model, torch.zeros(1, 24, 8, 8))
-    adapter = POMAdapter(model, scheme, manifolds).initialize_()
-    predicted = proposition1_norms(shapes, scheme=scheme, manifolds=manifolds)
+    adapter = POMAdapter(model, scheme, manifolds, fan_out=fan_out).initialize_()
+    predicted = proposition1_norms(shapes, scheme=scheme, manifolds=manifolds, fan_out=fan_out)
     for layer in layer_norms(model, adapter):
         found, row = layer.groups.frobenius, predicted.loc[layer.name]
         assert row["groups"] == len(found)
@@ -255,6 +256,8 @@ def test_proposition1_holds_and_fails_where_it_should():
     halved = proposition1_norms("ResNet-44", scheme="pi", spread=2.0)["frobenius"].max()
     once = proposition1_norms("ResNet-44", scheme="pi")["frobenius"].max()
     assert halved == pytest.approx(once / 2)
+    without = proposition1_norms("ResNet-44", fan_out="none")["frobenius"]
+    assert list(without.index[without > 1]) == [without.index[0]]  # the first layer alone
 
 
 @pytest.mark.parametrize(

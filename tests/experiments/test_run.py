@@ -54,6 +54,15 @@ def test_training_learns_and_writes_everything(tmp_path):
     assert "http-equiv" not in page
 
 
+@pytest.mark.parametrize(
+    ("fan_out", "outputs"), [("none", 0), ("glorot", 9 * 48), ("feature_map", 16 * 48)]
+)
+def test_radii_by_each_reading_of_b_hat(fan_out, outputs):
+    """The second layer of `cnn`: 24 inputs, 48 outputs, maps of 4 x 4."""
+    layer = Trainer(replace(SHORT, fan_out=fan_out)).adapter.layers["conv2"]
+    assert layer.gamma == pytest.approx((9 * 24 + outputs) ** -0.5)
+
+
 def test_angles_of_steps_are_in_the_metrics(monkeypatch):
     trainer, seen = Trainer(replace(SHORT, optimizer="sgd")), []
     step = trainer._step

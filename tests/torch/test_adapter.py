@@ -165,15 +165,25 @@ def test_the_components_are_the_weights():
 # Radii ---------------------------------------------------------------------------------
 
 
-def test_first_radii_are_gamma():
-    adapter = POMAdapter(model())
+@pytest.mark.parametrize(("options", "share"), [({}, 0), ({"fan_out": "glorot"}, 1)])
+def test_first_radii_are_gamma(options, share):
+    """By default b-hat is 0."""
+    adapter = POMAdapter(model(), **options)
     for name, fans in {"0": (36, 54), "3": (18, 108), "5": (12, 16), "9": (16, 10)}.items():
         layer = adapter.layers[name]
-        gamma = (sum(fans)) ** -0.5
-        assert geometric_scaling(*fans) == pytest.approx(gamma)
+        gamma = (fans[0] + share * fans[1]) ** -0.5
+        assert geometric_scaling(fans[0], share * fans[1]) == pytest.approx(gamma)
         curved = layer.radius[~layer.is_euclidean]
         torch.testing.assert_close(curved, torch.full_like(curved, gamma))
         assert (layer.radius[layer.is_euclidean] == 1).all()
+
+
+def test_filters_of_all_layers_have_one_norm():
+    """Each kernel of A x B entries that lies on a sphere has norm (A B C)^(-1/2)."""
+    net = nn.Sequential(*(nn.Conv2d(c, 8, 3) for c in (1, 8)), nn.Flatten(), nn.Linear(8 * 25, 5))
+    adapter = POMAdapter(net, "kernel", ("sphere",), exclude=("3",)).initialize_()
+    norms = [adapter.layers[name].weight.detach().flatten(1).norm(dim=1) for name in "01"]
+    torch.testing.assert_close(torch.cat(norms), torch.full((16,), 1 / 3))
 
 
 def test_spreads_follow_the_features_and_set_the_radii():

@@ -115,7 +115,7 @@ def test_the_tensor_scheme_takes_the_whole_weight(layer):
 
 def test_lstm_gates_are_parts_and_read_the_same_channels():
     net = nn.Sequential(nn.LSTM(8, 12, batch_first=True))
-    adapter = POMAdapter(net, "pi", ("sphere", "oblique"), radius=None).initialize_()
+    adapter = POMAdapter(net, "pi", ("sphere", "oblique"), fan_out="glorot").initialize_()
     names = adapter.pom_names("0.weight_ih_l0")
     assert len(names) == 8
     assert names[0].startswith("input gate, outputs 0")

@@ -115,13 +115,13 @@ def test_transposed_convolutions_count_inputs_first():
     """A PI set is of one input channel, which is the first axis of a transposed weight."""
     adapter = POMAdapter(everything(), "pi", CURVED)
     assert all(len(channels_of(adapter, "back", pom)[0]) == 1 for pom in range(12))
-    adapter = POMAdapter(everything(), "po", CURVED)
+    adapter = POMAdapter(everything(), "po", CURVED, fan_out="glorot")
     assert all(len(channels_of(adapter, "back", pom)[1]) == 1 for pom in range(9))
     assert adapter.layers["back"].gamma == pytest.approx((9 * 2 + 9 * 6) ** -0.5)
 
 
 def test_packed_attention_is_split_into_its_parts():
-    adapter = POMAdapter(everything(), "pi", CURVED)
+    adapter = POMAdapter(everything(), "pi", CURVED, fan_out="glorot")
     labels = adapter.pom_names("packed.in_proj_weight")
     for pom, label in enumerate(labels):
         rows, _ = channels_of(adapter, "packed.in_proj_weight", pom)

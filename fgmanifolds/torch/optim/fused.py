@@ -48,9 +48,10 @@ def taken_of(
     params, grads = active.params[first:], active.grads[first:]
     states = list(map(state_of, params))
     rows = list(zip(params, grads, states, strict=True))
+    places: Sequence[int] = range(len(rows))
     if not _can_fuse(params, grads, states, kept):
-        rows = [row if _can_fuse(*([x] for x in row), kept) else None for row in rows]
-    return {i: row for i, row in enumerate(rows, first) if row is not None}
+        places = [i for i, (p, g, own) in enumerate(rows) if _can_fuse([p], [g], [own], kept)]
+    return {first + i: rows[i] for i in places}
 
 
 def _can_fuse(

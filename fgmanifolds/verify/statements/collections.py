@@ -75,7 +75,8 @@ def example_adapter(inputs: int, outputs: int, scheme: str, seed: int) -> POMAda
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _normalised(inputs, outputs)
-        return POMAdapter(model, scheme, ("sphere", "stiefel"), seed=seed).initialize_()
+        kinds = ("sphere", "stiefel")
+        return POMAdapter(model, scheme, kinds, seed=seed, fan_out="glorot").initialize_()
 
 
 def sets_of(adapter: POMAdapter) -> list[list[Kernel]]:

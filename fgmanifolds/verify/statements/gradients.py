@@ -92,7 +92,9 @@ def eq6(*, seed: int = 0) -> Finding:
     with torch.random.fork_rng():
         convolution = nn.Conv2d(4, 6, 3, bias=False, dtype=torch.float64)
         model = nn.Sequential(convolution, nn.BatchNorm2d(6))
-        adapter = POMAdapter(model, "pio", ("sphere", "oblique", "stiefel"), seed=seed)
+        adapter = POMAdapter(
+            model, "pio", ("sphere", "oblique", "stiefel"), seed=seed, fan_out="glorot"
+        )
         adapter.initialize_()
     target = torch.randn(convolution.weight.shape, generator=generator, dtype=torch.float64)
 

@@ -80,7 +80,7 @@ def table1_and_6(*, seed: int = 0) -> Finding:
         for inputs, outputs in ((3, 8), (8, 12), (12, 6)):
             model.append(nn.Conv2d(inputs, outputs, 3))
             model.append(nn.BatchNorm2d(outputs))
-        adapter = POMAdapter(model, "pio", KINDS, seed=seed).initialize_()
+        adapter = POMAdapter(model, "pio", KINDS, seed=seed, fan_out="glorot").initialize_()
     found = Evidence()
     direct, wrong, off = [], [], 0.0
     for name, module in model.named_modules():

@@ -80,7 +80,7 @@ def _measured_groups(found: Evidence, scheme: str, seed: int) -> None:
         torch.manual_seed(seed)
         conv = nn.Conv2d(inputs, outputs, 3, bias=False, dtype=torch.float64)
         model = nn.Sequential(conv, nn.BatchNorm2d(outputs))
-        adapter = POMAdapter(model, scheme, KINDS, seed=seed).initialize_()
+        adapter = POMAdapter(model, scheme, KINDS, seed=seed, fan_out="glorot").initialize_()
     gamma = (9 * (inputs + outputs)) ** -0.5
     worst, off, rows = 0.0, 0.0, 0.0
     for pom in range(0, len(adapter.pom_names("0")), 7):
