@@ -24,6 +24,7 @@ from fgmanifolds.experiments.checks import (
     check_weights,
 )
 from fgmanifolds.experiments.memory import guard_memory
+from fgmanifolds.experiments.precision import autocast, warn_if_emulated
 from fgmanifolds.experiments.recipe import Recipe
 from fgmanifolds.experiments.run_config import RunConfig
 from fgmanifolds.experiments.table import Method
@@ -91,6 +92,7 @@ class Session:
 
     def __init__(self, config: RunConfig, data: ImageData, device: str = "cpu") -> None:
         self.config, self.data, self.device = config, data, device
+        warn_if_emulated(device, config.amp)
         self.recipe, self.method = Recipe(**config.recipe), Method.parse(config.method)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -189,8 +191,7 @@ class Session:
         pixels, labels = pixels.to(self.device), labels.to(self.device)
         self.optimizer.zero_grad(set_to_none=not self.recipe.zero_gradients)
         with guard_memory(self.model, pixels, labels):
-            kind = torch.device(self.device).type
-            with torch.autocast(kind, torch.bfloat16, enabled=self.config.amp):
+            with autocast(self.device, self.config.amp):
                 scores = self.model(pixels)
                 loss = F.cross_entropy(scores, labels)
             loss.backward()

@@ -26,6 +26,7 @@ from fgmanifolds.experiments.checks import (
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.experiments.peers import PEERS
+from fgmanifolds.experiments.precision import autocast, warn_if_emulated
 from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
 from fgmanifolds.validation import damage_refused
@@ -78,6 +79,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        warn_if_emulated(config.device, config.amp)
         self.data: ImageData = load_images(config.data)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
@@ -172,8 +174,7 @@ class Trainer:
     def _step(self, images: Tensor, labels: Tensor, record: StepRecord) -> None:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        kind = torch.device(self.config.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.config.amp):
+        with autocast(self.config.device, self.config.amp):
             scores = self.model(images)
             loss = F.cross_entropy(scores, labels)
         if not torch.isfinite(loss):

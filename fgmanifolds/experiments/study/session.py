@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from fgmanifolds.data import Batches, ImageData
 from fgmanifolds.data.parts import ImagePart
 from fgmanifolds.experiments.angles import StepAngles
+from fgmanifolds.experiments.precision import autocast, warn_if_emulated
 from fgmanifolds.experiments.session import augmentation_of, evaluate
 from fgmanifolds.experiments.study.arm import Arm
 from fgmanifolds.experiments.study.optimizers import Rates, make_optimizers
@@ -91,6 +92,7 @@ class StudySession:
     def __init__(self, options: RunOptions, data: ImageData, device: str = "cpu") -> None:
         self.options, self.data, self.device = options, data, device
         budget, model = options.budget, options.model
+        warn_if_emulated(device, budget.amp)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             made = build_model(model.name, data.classes, in_channels=data.channels, **model.options)
@@ -153,8 +155,7 @@ class StudySession:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=budget.amp):
+        with autocast(self.device, budget.amp):
             scores = self.model(pixels)
             loss = F.cross_entropy(scores, labels)
         loss.backward()
