@@ -66,8 +66,6 @@ def _can_fuse(
         known = [state[name] for state in states if name in state]
         if known:
             columns.append(known)
-    if any(len(own) != len(params) for own in columns):
-        return False
     dtypes, shapes = list(map(DTYPE, params)), list(map(SHAPE, params))
     tensors = list(chain.from_iterable(columns))
     return (

@@ -13,6 +13,7 @@ from torch import nn
 
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
 from fgmanifolds.torch.ops.native import NativeBuildError, available, build, can_hold, can_take
+from fgmanifolds.torch.ops.native.plain import are_plain, are_whole
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
 
@@ -235,7 +236,35 @@ def test_long_steps_stay_on_the_manifold(length):
     assert max(adapter.layers["0"].residuals().values()) < 1e-6
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_gradients_are_not_written_to(momentum):
+    net = layer((3, 3))
+    (gradient,) = gradients_of(net, 1, 0)
+    adapter = POMAdapter(net, "pio", CURVED).initialize_()
+    net[0].weight.grad = gradient.clone()
+    FGSGD(adapter, lr=0.1, momentum=momentum, weight_decay=0.5, native=True).step()
+    assert torch.equal(net[0].weight.grad, gradient)
+
+
 # What must never be given to C++ ----------------------------------------------------------------
+
+
+def test_which_tensors_are_plain():
+    """Of many at once: one that is not makes all of them not."""
+    fine = [torch.ones(2, 3), nn.Parameter(torch.ones(4))]
+    assert are_plain(fine)
+    assert are_whole(fine, [6, 4])
+    wrong = {
+        "subclass": torch.ones(2).as_subclass(type("Sub", (torch.Tensor,), {})),
+        "type": torch.ones(2, dtype=torch.float64),
+        "device": torch.ones(2, device="meta"),
+        "layout": torch.ones(2).to_sparse(),
+    }
+    for one in wrong.values():
+        assert not are_plain([*fine, one])
+    assert not are_whole([*fine, torch.ones(2)], [6, 4, 3])
+    assert not are_whole([*fine, torch.ones(2, 3).mT], [6, 4, 6])
+    assert not are_whole([*fine, torch.ones(0)], [6, 4, 0])  # it has no address
 
 
 def test_tensors_of_another_size_never_reach_it():

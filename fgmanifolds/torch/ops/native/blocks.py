@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -256,6 +257,15 @@ class BlockSteps:
             self.move_(weights, torch.zeros_like(self._radius))
 
 
+class _Places(NamedTuple):
+    """Rows and columns of each block of a layer, and where these arrays lie."""
+
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    rows_at: int
+    columns_at: int
+
+
 class BlockCopies:
     """Blocks of one shape as ``[n, A, B]``, read from matrices and written back.
 
@@ -275,13 +285,14 @@ class BlockCopies:
             pairs = blocks_of(batch)
             rows = np.ascontiguousarray(np.stack([rows for rows, _ in pairs]))
             columns = np.ascontiguousarray(np.stack([columns for _, columns in pairs]))
-            self._parts.append((layer, batch.stored, rows, columns))
-        self.length = sum(len(rows) for _, _, rows, _ in self._parts)
+            places = _Places(rows, columns, rows.ctypes.data, columns.ctypes.data)
+            self._parts.append((layer, batch.stored, places))
+        self.length = sum(len(places.rows) for *_, places in self._parts)
 
     def fits(self, tensors: Sequence[Tensor]) -> bool:
         """Whether weight-shaped tensors, one a layer, are such as can be read and written."""
         own = [tensors[i] for i, *_ in self._parts]
-        return are_whole(own, [a * b for _, (a, b), _, _ in self._parts])
+        return are_whole(own, [a * b for _, (a, b), _ in self._parts])
 
     def read(self, tensors: Sequence[Tensor], factor: Tensor | None = None) -> Tensor:
         """Components, times a factor each if some are given.
@@ -313,23 +324,24 @@ class BlockCopies:
     ) -> None:
         first, each = 0, 4 * self._shape[0] * self._shape[1]
         factor = factor.float().contiguous()
-        for layer, (_, columns), rows, places in self._parts:
-            height, width = rows.shape[1], places.shape[1]
+        start, factors, threads = buffer.data_ptr(), factor.data_ptr(), torch.get_num_threads()
+        for layer, (_, columns), places in self._parts:
+            (number, height), width = places.rows.shape, places.columns.shape[1]
             self._library.fgblocks_copy(
                 tensors[layer].data_ptr(),
                 columns,
-                buffer.data_ptr() + first * each,
-                factor.data_ptr() + 4 * first,
-                rows.ctypes.data,
-                places.ctypes.data,
-                len(rows),
+                start + first * each,
+                factors + 4 * first,
+                places.rows_at,
+                places.columns_at,
+                number,
                 height,
                 width,
                 int(height < width),
                 int(back),
-                torch.get_num_threads(),
+                threads,
             )
-            first += len(rows)
+            first += number
 
 
 @dataclass(slots=True)
