@@ -3,8 +3,8 @@ Curvature at the solution
 =========================
 
 ``adapter.problem`` gives the loss as a function of one POM, with its Riemannian Hessian. Second
-derivatives along random unit directions are near 0 at the start, of both signs after an epoch,
-and mostly positive where the run ends.
+derivatives along random unit directions are near 0 and of both signs at the start, large after an
+epoch, with few below 0, and small and positive where the run ends.
 """
 
 import matplotlib.pyplot as plt
