@@ -57,14 +57,12 @@ def _batches(
     grads: Sequence[Tensor], left_out: Set[int]
 ) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
     """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
-    dims, numels = map(Tensor.dim, grads), map(Tensor.numel, grads)
-    small = [dim == 1 and numel <= SHORT for dim, numel in zip(dims, numels, strict=True)]
-    kept = [i for i in range(len(grads)) if i not in left_out] if left_out else range(len(grads))
     short: dict[torch.device, list[int]] = {}
     rest: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for i in kept:
-        x = grads[i]
-        if small[i]:
+    for i, x in enumerate(grads):
+        if i in left_out:
+            continue
+        if x.dim() == 1 and x.numel() <= SHORT:
             short.setdefault(x.device, []).append(i)
         else:
             rest.setdefault((x.device, x.dtype), []).append(i)
