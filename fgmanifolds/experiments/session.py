@@ -24,7 +24,7 @@ from fgmanifolds.experiments.checks import (
     check_weights,
 )
 from fgmanifolds.experiments.memory import guard_memory
-from fgmanifolds.experiments.precision import autocast, warn_if_emulated
+from fgmanifolds.experiments.precision import autocast
 from fgmanifolds.experiments.recipe import Recipe
 from fgmanifolds.experiments.run_config import RunConfig
 from fgmanifolds.experiments.table import Method
@@ -92,7 +92,6 @@ class Session:
 
     def __init__(self, config: RunConfig, data: ImageData, device: str = "cpu") -> None:
         self.config, self.data, self.device = config, data, device
-        warn_if_emulated(device, config.amp)
         self.recipe, self.method = Recipe(**config.recipe), Method.parse(config.method)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)

@@ -26,7 +26,7 @@ from fgmanifolds.experiments.checks import (
 from fgmanifolds.experiments.config import TrainConfig
 from fgmanifolds.experiments.metrics import StepRecord, collection_metrics
 from fgmanifolds.experiments.peers import PEERS
-from fgmanifolds.experiments.precision import autocast, warn_if_emulated
+from fgmanifolds.experiments.precision import autocast
 from fgmanifolds.models import build_model
 from fgmanifolds.torch import FGSGD, POMAdapter
 from fgmanifolds.validation import damage_refused
@@ -79,7 +79,6 @@ class Trainer:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        warn_if_emulated(config.device, config.amp)
         self.data: ImageData = load_images(config.data)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)

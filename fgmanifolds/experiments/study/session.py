@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from fgmanifolds.data import Batches, ImageData
 from fgmanifolds.data.parts import ImagePart
 from fgmanifolds.experiments.angles import StepAngles
-from fgmanifolds.experiments.precision import autocast, warn_if_emulated
+from fgmanifolds.experiments.precision import autocast
 from fgmanifolds.experiments.session import augmentation_of, evaluate
 from fgmanifolds.experiments.study.arm import Arm
 from fgmanifolds.experiments.study.optimizers import Rates, make_optimizers
@@ -92,7 +92,6 @@ class StudySession:
     def __init__(self, options: RunOptions, data: ImageData, device: str = "cpu") -> None:
         self.options, self.data, self.device = options, data, device
         budget, model = options.budget, options.model
-        warn_if_emulated(device, budget.amp)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             made = build_model(model.name, data.classes, in_channels=data.channels, **model.options)
