@@ -1,9 +1,12 @@
 """Forward passes in bfloat16."""
 
+from contextlib import ExitStack
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fgmanifolds.experiments.precision import RoundedProducts, autocast, is_emulated
 
@@ -51,7 +54,7 @@ def _calls():
     return {
         "conv1d": (torch.conv1d, (a, filters[..., 0], bias)),
         "conv2d": (F.conv2d, (images, filters, bias)),
-        "grouped": (F.conv2d, (images, filters[:, :2], None, 2, 1, 1, 4)),
+        "grouped": (lambda x, y: F.conv2d(x, y, None, 2, 1, 1, 4), (images, filters[:, :2])),
         "conv3d": (torch.conv3d, (images[None], filters[:, :2, None])),
         "linear": (F.linear, (a, b[0, :4], bias)),
         "operator": (lambda x, y: x @ y, (a, b)),
@@ -67,30 +70,62 @@ def _method(x, y):
     return x.matmul(y)
 
 
+class Types(TorchDispatchMode):
+    """Types of what convolutions and products of matrices are of."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if "convolution" in name or name.removeprefix("_") in ("mm", "addmm", "bmm", "baddbmm"):
+            self.seen |= {x.dtype for x in args if isinstance(x, torch.Tensor)}
+        return function(*args, **(kwargs or {}))
+
+
 @pytest.mark.parametrize("name", list(_calls()))
-def test_products_are_those_of_torch_in_bfloat16(name):
-    """Values and gradients agree with torch's own to the last places of bfloat16."""
+def test_products_are_computed_in_float32(name):
+    """Forwards and backwards."""
+    function, arguments = _calls()[name]
+    values = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in arguments]
+    with Types() as types:
+        with torch.autocast("cpu", torch.bfloat16), RoundedProducts():
+            out = function(*values)
+        out.float().sum().backward()
+    assert types.seen == {torch.float32}
+
+
+@pytest.mark.parametrize("name", list(_calls()))
+def test_products_are_those_of_bfloat16(name):
+    """Values and gradients: torch's own but for last places, and exact ones but for few roundings.
+
+    (Where torch emulates bfloat16, it rounds partial sums of gradients too.)
+    """
     function, arguments = _calls()[name]
     found = []
-    for rounded in (True, False):
-        values = [
-            x.clone().requires_grad_() if isinstance(x, torch.Tensor) else x for x in arguments
+    for way in ("ours", "torch", "exact"):
+        leaves = [
+            x.to(torch.float64 if way == "exact" else torch.float32).requires_grad_()
+            for x in arguments
+            if isinstance(x, torch.Tensor)
         ]
-        leaves = [x for x in values if isinstance(x, torch.Tensor)]
-        with torch.autocast("cpu", torch.bfloat16):
-            if rounded:
-                with RoundedProducts():
-                    out = function(*values)
-            else:
-                out = function(*values)
+        rest = [x for x in arguments if not isinstance(x, torch.Tensor)]
+        if way == "exact":
+            out = function(*(x.bfloat16().double() for x in leaves), *rest).bfloat16()
+        else:
+            modes = [RoundedProducts()] if way == "ours" else []
+            with torch.autocast("cpu", torch.bfloat16), ExitStack() as stack:
+                for mode in modes:
+                    stack.enter_context(mode)
+                out = function(*leaves, *rest)
         assert out.dtype == torch.bfloat16
         weights = torch.linspace(-1, 1, out.numel()).reshape(out.shape)
         (out.float() * weights).sum().backward()
-        found.append([out.detach().float(), *(x.grad for x in leaves)])
-    for ours, theirs in zip(*found, strict=True):
-        assert ours.dtype == theirs.dtype
-        scale = float(theirs.abs().max())
-        torch.testing.assert_close(ours, theirs, rtol=2**-7, atol=2**-8 * scale)
+        found.append([out.detach().float(), *(x.grad.float() for x in leaves)])
+    for ours, torchs, exact in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=2**-7, atol=2**-8 * float(exact.abs().max()))
+        assert float((ours == exact).double().mean()) > 0.98
 
 
 def test_results_are_rounded_once():

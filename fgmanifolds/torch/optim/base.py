@@ -357,7 +357,7 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         if active.layers:
             by_weight = dict(zip(map(id, params), directions, strict=True))
             way = self._native_way()
-            taken = [] if way is None else way.split(active, self.state, by_weight)
+            taken = [] if way is None else way.split(active, self.state, directions=by_weight)
             if way is not None and taken:
                 way.look(taken)
                 active = self._step_natively(active, taken, {**group, **GIVEN})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from fgmanifolds.torch.adapter import POMAdapter
@@ -28,6 +29,7 @@ GIVEN = {
     "nesterov": False,
     "weight_decay": 0.0,
     "maximize": False,
+    "scaled": False,
 }
 
 
@@ -81,13 +83,17 @@ class NativeMixin(Optimizer):
         return loads_or_warns(load, f"{type(self).__name__} steps", stacklevel=5)
 
     def _make_way(self) -> None:
-        self._way = NativeWay(self.adapter)
+        self._way = NativeWay(self.adapter, scaled=self._native_directions)
 
     def _step_natively(
-        self, active: Active, taken: Sequence[Taken], group: dict[str, Any]
+        self,
+        active: Active,
+        taken: Sequence[Taken],
+        group: dict[str, Any],
+        bound: Tensor | None = None,
     ) -> Active:
         """Step layers in C++; gives what is left."""
         assert self._way is not None
         scale = self.gradient_scale(active.group)
-        self._way.step_(taken, group, active.rule, self.state, scale, self._poms.last)
+        self._way.step_(taken, group, active.rule, self.state, scale, self._poms.last, bound)
         return active.without({one.place for one in taken})

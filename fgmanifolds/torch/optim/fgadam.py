@@ -12,21 +12,23 @@ from torch import Tensor
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.component_scales import ComponentScales
+from fgmanifolds.torch.ops.native import Taken
 from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
+from fgmanifolds.torch.ops.native.plain import are_whole
 from fgmanifolds.torch.ops.table import computing_type
-from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.building import GIVEN
 from fgmanifolds.torch.optim.foreach import lerp_
 from fgmanifolds.torch.optim.fused import adam_ as fused_adam_
 from fgmanifolds.torch.optim.fused import taken_of
 from fgmanifolds.torch.optim.groups import check_real
+from fgmanifolds.torch.optim.native_momentum import NativeMomentum
 from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.torch.sharded import whole, wholly
 
 __all__ = ["FGAdam"]
 
 
-class FGAdam(POMOptimizer):
+class FGAdam(NativeMomentum):
     r"""Adam on POMs: the direction ``m_hat / (sqrt(v_hat) + eps)``, projected.
 
     On a component, v is the running mean of its gradient's mean square, one number, as in
@@ -55,6 +57,7 @@ class FGAdam(POMOptimizer):
         As :class:`POMOptimizer`.
     """
 
+    _buffer: ClassVar[str] = "exp_avg"
     gradient_state: ClassVar[dict[str, int]] = {"exp_avg": 1, "exp_avg_sq": 2}
     tangent_state: ClassVar[tuple[str, ...]] = ("exp_avg",)
     own_type_state: ClassVar[tuple[str, ...]] = ("mean_square", "exp_avg_sq")
@@ -87,42 +90,39 @@ class FGAdam(POMOptimizer):
     def _gradients(self, active: Active, group: dict[str, Any]) -> list[Tensor]:
         return super()._gradients(active, {**group, "weight_decay": 0.0})
 
+    def _can_step_natively(self, group: dict[str, Any]) -> bool:
+        return type(self) is FGAdam and self._native_blocks and group["betas"][0] > 0
+
+    def _with_momentum(self, active: Active) -> list[Taken]:
+        taken = super()._with_momentum(active)
+        return taken if _have_averages(taken) else [one for one in taken if _have_averages([one])]
+
     def _step_group(self, active: Active) -> None:
         self._decay_(active)
-        super()._step_group(self._step_kernels(self._step_fused(active)))
+        super()._step_group(active)
+
+    def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
+        """Along first moments times scales, which give the directions unwritten."""
+        assert self._way is not None
+        group = active.group
+        states = [self._started(one.weight, one.layer) for one in taken]
+        for one, state in zip(taken, states, strict=True):
+            if one.buffer is None:
+                one.remember_in(state["exp_avg"], fresh=False)
+        _count_([state["step"] for state in states])
+        options = [_numbers(group, float(state["step"])) for state in states]
+        bound = self._way.scale(taken, [state["exp_avg_sq"] for state in states], options)
+        decay = group["betas"][0]
+        own = {"momentum": decay, "dampening": decay, "maximize": group["maximize"], "scaled": True}
+        return self._step_natively(active, taken, {**group, **GIVEN, **own}, bound)
 
     def _step_fused(self, active: Active) -> Active:
-        """Step Euclidean parameters by torch's fused function; gives what is left."""
         if type(self) is not FGAdam:
             return active
         started = functools.partial(self._started, layer=None)
         taken = taken_of(active, started, ("exp_avg", "exp_avg_sq"))
         fused_adam_(list(taken.values()), active.group)
         return active.without(taken.keys())
-
-    def _step_kernels(self, active: Active) -> Active:
-        """Step layers in C++ along moments times factors, which give the directions unwritten."""
-        group, way = active.group, self._native_way()
-        other = group["maximize"] or group["momentum_space"] != "ambient"
-        if type(self) is not FGAdam or way is None or other:
-            return active
-        weights = active.weights
-        states = [self._started(w, own) for w, own in zip(weights, active.layers, strict=True)]
-        moments = {id(w): state["exp_avg"] for w, state in zip(weights, states, strict=True)}
-        rows, taken = [], []
-        for one in way.split(active, self.state, moments):
-            found = self._for_cpp(active.grads[one.place], one.state, one.layer, group, ahead=1)
-            if found is not None and way.table is not None:
-                rows.append(found.with_factors(way.table.pom_of(one.position)))
-                one.scale = found.factor
-                taken.append(one)
-        if not taken or way.table is None:
-            return active
-        _count_([one.state["step"] for one in taken])
-        sums = way.table.empty_sums()
-        adam_(rows, sums)
-        way.look(taken, sums.sum(0))
-        return self._step_natively(active, taken, {**group, **GIVEN})
 
     def _decay_(self, active: Active) -> None:
         """Shrink what is Euclidean."""
@@ -155,11 +155,11 @@ class FGAdam(POMOptimizer):
             self._for_cpp(grad, state, layer, group)
             for grad, state, layer in zip(grads, states, layers, strict=True)
         ]
-        adam_([one.with_directions() for one in found if one is not None])
+        adam_([one for one in found if one is not None])
         left = [i for i, one in enumerate(found) if one is None]
         own = [grads[i] for i in left], [states[i] for i in left], [layers[i] for i in left]
         rest = iter(self._by_torch(*own, group) if left else ())
-        return [next(rest) if one is None or one.out is None else one.out for one in found]
+        return [next(rest) if one is None else one.out for one in found]
 
     def _for_cpp(
         self,
@@ -167,20 +167,13 @@ class FGAdam(POMOptimizer):
         state: dict[str, Any],
         layer: POMLayer | None,
         group: dict[str, Any],
-        *,
-        ahead: int = 0,
     ) -> AdamRows | None:
-        """What the C++ function takes of a layer of small kernels; None for others.
-
-        The step's number is `ahead` of the state's.
-        """
+        """What the C++ function takes of a layer of small kernels; None for others."""
         rows = None if layer is None else self._scales_of(layer).rows
         if rows is None or not grad.is_cpu:
             return None
-        (first, second), step = group["betas"], float(state["step"]) + ahead
-        root_scale = (1 - second**step) ** -0.5
-        options = (1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step))
-        return rows.adam(grad, state["exp_avg"], state["exp_avg_sq"], options)
+        numbers = _numbers(group, float(state["step"]))
+        return rows.adam(grad, state["exp_avg"], state["exp_avg_sq"], numbers)
 
     def _by_torch(
         self,
@@ -263,6 +256,20 @@ class FGAdam(POMOptimizer):
         second = shape if layer is None else (layer.view.n_components,)
         shapes = super().state_shapes(parameter, layer)
         return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
+
+
+def _have_averages(taken: Sequence[Taken]) -> bool:
+    """Whether second moments of layers, where there are any, may be given to C++."""
+    known = [one for one in taken if "exp_avg_sq" in one.state]
+    averages = [one.state["exp_avg_sq"] for one in known]
+    return are_whole(averages, [one.layer.view.n_components for one in known])
+
+
+def _numbers(group: dict[str, Any], step: float) -> tuple[float, ...]:
+    """Options of a step as the structures of blocks.cpp have them."""
+    first, second = group["betas"]
+    root_scale = (1 - second**step) ** -0.5
+    return 1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step)
 
 
 def _count_(steps: list[Tensor]) -> None:

@@ -12,10 +12,10 @@ from fgmanifolds.steps.norms import gradient_scale
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import Taken
-from fgmanifolds.torch.optim.base import POMOptimizer
 from fgmanifolds.torch.optim.foreach import added, decay_
 from fgmanifolds.torch.optim.fused import sgd_, taken_of
 from fgmanifolds.torch.optim.groups import check_real
+from fgmanifolds.torch.optim.native_momentum import NativeMomentum
 from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.validation import check_bool
 
@@ -25,7 +25,7 @@ __all__ = ["FGSGD"]
 SGD_OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
 
 
-class FGSGD(POMOptimizer):
+class FGSGD(NativeMomentum):
     """SGD on the POMs of an adapter; plain SGD on all other parameters.
 
     Parameters
@@ -57,6 +57,7 @@ class FGSGD(POMOptimizer):
         weight is off its manifold, and then nothing is changed.
     """
 
+    _buffer: ClassVar[str] = "momentum_buffer"
     gradient_state: ClassVar[dict[str, int]] = {"momentum_buffer": 1}
     tangent_state: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
 
@@ -117,44 +118,13 @@ class FGSGD(POMOptimizer):
         shapes = super().state_shapes(parameter, layer)
         return {**shapes, "momentum_buffer": tuple(parameter.shape)}
 
-    # The C++ way with momentum in it: this class's own, since a subclass may go elsewhere ---
+    def _can_step_natively(self, group: dict[str, Any]) -> bool:
+        return type(self) is FGSGD
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._taken: dict[int, list[Taken]] = {}
-
-    def _with_momentum(self, active: Active) -> list[Taken]:
-        """The layers of a group that C++ steps from their gradients."""
-        if type(self) is not FGSGD or active.group["momentum_space"] != "ambient":
-            return []
-        way = self._native_way()
-        return [] if way is None else way.split(active, self.state)
-
-    def _may_step(self, active: Sequence[Active]) -> bool:
-        self._taken = {id(one.group): self._with_momentum(one) for one in active}
-        taken = [one for found in self._taken.values() for one in found]
-        if taken:
-            assert self._way is not None
-            self._way.look(taken)
-        return super()._may_step(active)
-
-    def _unusable_gradients(self, active: Sequence[Active]) -> list[str]:
-        fine: set[int] = set()
-        for one in active:
-            taken = self._taken[id(one.group)]
-            if taken:
-                assert self._way is not None
-                fine |= {id(one.weight) for one in self._way.usable(taken)}
-        return self._guards.unusable_gradients(active, frozenset(fine))
-
-    def _step_group(self, active: Active) -> None:
-        taken = self._taken.get(id(active.group), [])
-        if taken:
-            active = self._step_natively(active, taken, active.group)
-        super()._step_group(self._step_fused(active))
+    def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
+        return self._step_natively(active, taken, active.group)
 
     def _step_fused(self, active: Active) -> Active:
-        """Step Euclidean parameters by torch's fused function; gives what is left."""
         if type(self) is not FGSGD:
             return active
         taken = taken_of(active, self.state.__getitem__, ("momentum_buffer",))

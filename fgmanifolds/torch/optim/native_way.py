@@ -73,7 +73,7 @@ class NativeGeometry:
 class NativeWay:
     """Tables of the layers that the C++ step can take, and what it remembers between steps.
 
-    It goes along directions that are given, or has momentum itself, which is FGSGD's. One pass
+    It goes along directions that are given, or has momentum itself, FGSGD's or FGAdam's. One pass
     over gradients sums their squares over the POMs. With the norms of the momenta, from the step
     before, they bound the norms R of the present directions, so that most layers need but one
     more pass: only where the bound exceeds g(R_past) are the directions of a layer projected once
@@ -82,6 +82,8 @@ class NativeWay:
     Parameters
     ----------
     adapter : POMAdapter
+    scaled : bool
+        Whether momenta go by a scale for each kernel.
 
     Raises
     ------
@@ -89,8 +91,8 @@ class NativeWay:
         If the step cannot be compiled.
     """
 
-    def __init__(self, adapter: POMAdapter) -> None:
-        self._adapter = adapter
+    def __init__(self, adapter: POMAdapter, *, scaled: bool = False) -> None:
+        self._adapter, self._scaled = adapter, scaled
         self._key: tuple[int, int] | None = None
         self._squares: Tensor | None = None
         self._renew()
@@ -108,14 +110,19 @@ class NativeWay:
             for layer in self._adapter.layers.values()
             if can_hold(layer) and layer.weight.dtype == torch.float32 and layer.weight.is_cpu
         ]
-        self.table = NativeTable(layers) if layers else None
+        self.table = NativeTable(layers, scaled=self._scaled) if layers else None
         self._momenta = torch.zeros(0 if self.table is None else self.table.n_poms)
         self._position = {layer.name: i for i, layer in enumerate(layers)}
         sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
         self._layer_of_pom = torch.repeat_interleave(torch.arange(len(layers)), sizes)
 
     def split(
-        self, active: Active, state: Any, directions: Mapping[int, Tensor] | None = None
+        self,
+        active: Active,
+        state: Any,
+        *,
+        directions: Mapping[int, Tensor] | None = None,
+        buffer: str = "",
     ) -> list[Taken]:
         """The layers of a group that this way takes at this step.
 
@@ -124,7 +131,9 @@ class NativeWay:
         active : Active
         state : object
         directions : mapping of int to Tensor, optional
-            By the identity of the weight. Default: the gradients, with the momenta of the state.
+            By the identity of the weight. Default: the gradients.
+        buffer : str
+            The momentum's name in the state; none by default.
         """
         other = active.rule.needs_reference or self._adapter.options["retraction"] != "qr"
         if other or not active.layers:
@@ -134,10 +143,9 @@ class NativeWay:
         places = [i for i, layer in enumerate(active.layers) if layer.name in position]
         layers, weights = [active.layers[i] for i in places], [active.params[i] for i in places]
         states = [state[weight] for weight in weights]
-        buffers: list[Tensor | None] = [None] * len(places)
+        buffers: list[Tensor | None] = [own.get(buffer) for own in states]
         if directions is None:
             vectors = [active.grads[i] for i in places]
-            buffers = [own.get("momentum_buffer") for own in states]
         else:
             vectors = [directions[id(weight)] for weight in weights]
         # Where there is no momentum yet, the gradient takes its place in the look.
@@ -152,13 +160,14 @@ class NativeWay:
                 weight,
                 own,
                 one.inputs,
-                (*one.addresses[:2], 0 if buffer is None else one.addresses[2]),
+                (*one.addresses[:2], 0 if kept is None else one.addresses[2]),
+                kept,
             )
-            for place, layer, weight, own, buffer, one in rows
+            for place, layer, weight, own, kept, one in rows
             if one is not None
         ]
 
-    def look(self, taken: Sequence[Taken], squares: Tensor | None = None) -> None:
+    def look(self, taken: Sequence[Taken]) -> None:
         """Sum the squares of some layers' gradients, or directions, over their POMs.
 
         What is known of other layers stays: another group may have been looked at before.
@@ -166,15 +175,30 @@ class NativeWay:
         Parameters
         ----------
         taken : sequence of Taken
-        squares : float64 tensor of shape [POMs], optional
-            The sums, if they are at hand.
         """
         assert self.table is not None
-        if squares is None:
-            squares = self.table.gradient_squares(taken)
+        squares = self.table.gradient_squares(taken)
         if self._squares is not None and len(taken) < len(self.table.layers):
             squares = torch.where(self._poms_of(taken), squares, self._squares)
         self._squares = squares
+
+    def scale(
+        self,
+        taken: Sequence[Taken],
+        averages: Sequence[Tensor],
+        options: Sequence[tuple[float, ...]],
+    ) -> Tensor:
+        """Scales of the momenta of some layers, as :meth:`NativeTable.set_scales`; gives bounds.
+
+        Parameters
+        ----------
+        taken : sequence of Taken
+        averages : sequence of Tensor
+        options : sequence of tuple
+        """
+        assert self.table is not None
+        known = [self._noted.get(one.position) == _note(one) for one in taken]
+        return self.table.set_scales(taken, averages, known, options)
 
     def usable(self, taken: Sequence[Taken]) -> list[Taken]:
         """Layers whose gradient is finite, and not too large for a step."""
@@ -249,6 +273,7 @@ class NativeWay:
         state: Any,
         scale: float,
         last: dict[str, tuple[Tensor, Tensor, slice]],
+        bound: Tensor | None = None,
     ) -> None:
         """Step some layers of a group, and remember their norms.
 
@@ -262,9 +287,18 @@ class NativeWay:
             From direction to gradient.
         last : dict
             As :attr:`PomSteps.last`; takes the norms and denominators.
+        bound : Tensor of shape [POMs of the table], optional
+            Upper bounds of the directions' norms. Default: from gradients and momenta.
         """
         assert self.table is not None
-        norm, g = self._move_(taken, group, rule, self.past(taken, state), scale)
+        if group["momentum"] != 0:
+            for one in taken:
+                if one.buffer is None:
+                    one.state["momentum_buffer"] = torch.empty_like(one.weight)
+                    one.remember_in(one.state["momentum_buffer"], fresh=True)
+        if bound is None:
+            bound = self._bound(taken, group)
+        norm, g = self._move_(taken, group, rule, self.past(taken, state), scale, bound)
         norm = scale * norm
         self.remember(taken, norm)
         for one in taken:
@@ -278,19 +312,14 @@ class NativeWay:
         rule: StepRule,
         past: Tensor,
         scale: float,
+        bound: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Move; norms of the projected directions and denominators, shape [POMs of the table]."""
         assert self.table is not None
-        if group["momentum"] != 0:
-            for one in taken:
-                fresh = "momentum_buffer" not in one.state
-                if fresh:
-                    one.state["momentum_buffer"] = torch.empty_like(one.weight)
-                one.remember_in(one.state["momentum_buffer"], fresh=fresh)
         if group["gradient_norm"] == "current":
             past = torch.full_like(past, math.nan)
         geometry = NativeGeometry(self.table)
-        settled = self._settled(taken, group, rule, past, scale, geometry)
+        settled = self._settled(group, rule, past, scale, bound, geometry)
         unsettled = taken if settled is None else self._layers_with(taken, ~settled[1])
         if unsettled:
             still = torch.zeros(self.table.n_poms)
@@ -307,11 +336,11 @@ class NativeWay:
 
     def _settled(
         self,
-        taken: Sequence[Taken],
         group: dict[str, Any],
         rule: StepRule,
         past: Tensor,
         scale: float,
+        bound: Tensor | None,
         geometry: NativeGeometry,
     ) -> tuple[Tensor, Tensor] | None:
         """Denominators g(R_past), and of which POMs they are max{g, R} whatever R is.
@@ -324,7 +353,6 @@ class NativeWay:
         g: Tensor = rule((past if self._complete else past.nan_to_num(0.0)).sqrt(), geometry)
         if not rule.bounded:
             return g, past >= 0
-        bound = self._bound(taken, group)
         if bound is None:
             return None
         settled = (bound * (SLACK * scale) <= g) | (geometry.rho_hat == 0)

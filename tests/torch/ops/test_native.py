@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
-from fgmanifolds.torch.ops.native import NativeBuildError, available, build, can_hold, can_take
+from fgmanifolds.torch.ops.native import (
+    NativeBuildError,
+    NativeTable,
+    available,
+    build,
+    can_hold,
+    can_take,
+)
 from fgmanifolds.torch.ops.native.plain import are_plain, are_whole
+from fgmanifolds.torch.optim.native_way import NativeWay
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
 
@@ -450,41 +458,160 @@ def test_without_a_home(monkeypatch):
     build.load.cache_clear()
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+def scaled_steps(monkeypatch):
+    """Lists of layers that C++ steps along scaled momenta, as they come."""
+    found, run = [], NativeTable.run
+
+    def seen(self, taken, factor, options, *, write):
+        if options.get("scaled") and write:
+            found.append([one.layer.name for one in taken])
+        return run(self, taken, factor, options, write=write)
+
+    monkeypatch.setattr(NativeTable, "run", seen)
+    return found
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     shape=st.sampled_from(SHAPES),
     outputs=st.integers(1, 9),
     inputs=st.integers(1, 40),
+    last=st.booleans(),
     scheme=st.sampled_from(["pi", "po", "pio", "layer"]),
     betas=st.sampled_from([(0.9, 0.999), (0.5, 0.9), (0.0, 0.0)]),
     eps=st.sampled_from([1e-8, 1.0]),
     rule=st.sampled_from(["corollary2", "relative", None]),
+    maximize=st.booleans(),
+    growth=st.sampled_from([10.0, 1.0]),
+    written=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_adam_with_directions_that_are_never_written(
-    shape, outputs, inputs, scheme, betas, eps, rule, seed
+    shape, outputs, inputs, last, scheme, betas, eps, rule, maximize, growth, written, seed
 ):
     """Moments, weights, norms and denominators as through torch in float64.
 
-    Gradients grow tenfold from step to step, so that norms outgrow those of the past.
+    Gradients that grow tenfold from step to step let norms outgrow those of the past; a moment
+    that somebody writes to is looked at anew.
     """
     manifolds = ("sphere",) if scheme == "layer" else (*CURVED, "euclidean")
     nets = [layer(shape, outputs, inputs, seed) for _ in range(2)]
+    if last:
+        nets[0].to(memory_format=torch.channels_last)
     nets[1].double()
+    options = {"betas": betas, "eps": eps, "rule": rule, "maximize": maximize}
     found = []
-    for net in nets:
-        adapter = POMAdapter(net, scheme, manifolds, radius=1.0).initialize_()
-        optimizer = FGAdam(adapter, lr=0.01, betas=betas, eps=eps, rule=rule, weight_decay=0.1)
-        for i, gradient in enumerate(gradients_of(nets[0], 4, seed)):
-            net[0].weight.grad = 10.0 ** (i - 2) * gradient.to(net[0].weight)
-            optimizer.step()
-        found.append((net[0].weight, optimizer.state[net[0].weight], optimizer.pom_statistics()))
+    with pytest.MonkeyPatch.context() as patch:
+        native = scaled_steps(patch)
+        for net in nets:
+            adapter = POMAdapter(net, scheme, manifolds, radius=1.0).initialize_()
+            optimizer = FGAdam(adapter, lr=0.01, weight_decay=0.1, **options)
+            for i, gradient in enumerate(gradients_of(nets[0], 5, seed)):
+                if written and i == 3:
+                    optimizer.state[net[0].weight]["exp_avg"].mul_(100)
+                net[0].weight.grad = torch.empty_like(net[0].weight).copy_(
+                    growth ** (i - 2) * gradient
+                )
+                optimizer.step()
+            state = optimizer.state[net[0].weight]
+            found.append((net[0].weight, state, optimizer.pom_statistics()))
+    assert len(native) == (5 if betas[0] > 0 else 0)
     (ours, kept, statistics), (theirs, exact, expected) = found
     torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-5)
     for name in ("step", "exp_avg", "exp_avg_sq"):
         torch.testing.assert_close(kept[name].double(), exact[name], rtol=1e-3, atol=1e-4)
     for a, b in zip(statistics["0"], expected["0"], strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", ["pi", "pio"])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4)])
+@pytest.mark.parametrize("last", [True, False])
+def test_bounds_of_adams_directions(monkeypatch, scheme, shape, last):
+    """Reached by a gradient that stays the same; infinite where a moment is not known."""
+    bounds, norms = [], []
+    step, run = NativeWay.step_, NativeTable.run
+
+    def step_(self, taken, group, rule, state, scale, kept, bound=None):
+        bounds.append(bound)
+        step(self, taken, group, rule, state, scale, kept, bound)
+
+    def run_(self, taken, factor, options, *, write):
+        found = run(self, taken, factor, options, write=write)
+        if write:
+            norms.append(found[1])
+        return found
+
+    monkeypatch.setattr(NativeWay, "step_", step_)
+    monkeypatch.setattr(NativeTable, "run", run_)
+    net = layer(shape, 5, 19)
+    if last:
+        net.to(memory_format=torch.channels_last)
+    optimizer = FGAdam(POMAdapter(net, scheme, radius=1.0).initialize_(), betas=(0.7, 0.9))
+    weight = net[0].weight
+    weight.grad = torch.randn_like(weight)
+    for i in range(7):
+        if i == 4:
+            optimizer.state[weight]["exp_avg"].mul_(2)
+        optimizer.step()
+    assert [bool(bound.isinf().all()) for bound in bounds] == [i in (0, 4) for i in range(7)]
+    for i in (1, 2, 3, 5, 6):
+        torch.testing.assert_close(bounds[i].float(), norms[i], rtol=1e-5, atol=0)
+    weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    assert (bounds[-1] >= norms[-1]).all()
+    assert (bounds[-1] > 1.01 * norms[-1]).any()
+
+
+def two_layers():
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))
+
+
+def give_gradients(net, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for p in net.parameters():
+        p.grad = torch.randn(p.shape, generator=generator)
+
+
+def test_adam_goes_through_torch_where_second_moments_are_of_another_type(monkeypatch):
+    """One layer of two; both end where two that go through torch end."""
+    native = scaled_steps(monkeypatch)
+    nets = two_layers(), two_layers()
+    for net, options in zip(nets, ({}, {"native": False}), strict=True):
+        optimizer = FGAdam(POMAdapter(net, radius=1.0).initialize_(), lr=0.01, **options)
+        give_gradients(net, 0)
+        optimizer.step()
+        state = optimizer.state[net[2].weight]
+        state["exp_avg_sq"] = state["exp_avg_sq"].double()
+        give_gradients(net, 1)
+        optimizer.step()
+    assert native == [["0", "2"], ["0"]]
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [FGSGD, FGAdam])
+@pytest.mark.parametrize("first", [True, False])
+def test_gradients_that_cannot_be_used_change_nothing(make, first):
+    """Neither weights nor state, of the layer and of others, at the first step and later."""
+    net = two_layers()
+    options = {"momentum": 0.9} if make is FGSGD else {}
+    optimizer = make(POMAdapter(net, radius=1.0).initialize_(), lr=0.01, **options)
+    if not first:
+        give_gradients(net, 0)
+        optimizer.step()
+    give_gradients(net, 1)
+    net[2].weight.grad[0, 0, 1, 1] = float("nan")
+
+    def everything():
+        state = optimizer.state_dict()["state"]
+        return net.state_dict(), {key: own for key, own in state.items() if own}
+
+    before = copy.deepcopy(everything())
+    with pytest.raises(ValueError, match=r"gradient of '2\.weight' has nan or inf"):
+        optimizer.step()
+    torch.testing.assert_close(everything(), before, rtol=0, atol=0)
 
 
 def test_sources_compile_with_openmp(tmp_path):

@@ -228,18 +228,26 @@ static bool move_task(const Task &task, const uint8_t *kind, const float *radius
 struct AdamRows {
     const float *gradient;
     float *moment, *average;
-    float *out, *factor;     // directions, and factors of moments that give them; 0: not wanted
-    const int32_t *number;   // where a row's second moment, factor and POM are
-    const int32_t *pom;      // over which squares of directions are summed; 0: nowhere
+    float *out;              // directions
+    const int32_t *number;   // where a row's second moment is
     int64_t n, entries;
     float first, second;     // shares of the new gradient in the running means
     float root_scale, eps;   // the root of the second moment is multiplied, and added to
     float scale;             // of the direction
 };
 
+struct Factors {
+    const float *square;     // squared norm of each component's gradient
+    const float *norm;       // of its first moment before the step; 0: not known
+    float *average, *factor; // second moments, and factors of first moments that give directions
+    const int32_t *pom;      // over which bounds of squared norms of directions are summed
+    int64_t n;
+    float entries, first, second, root_scale, eps, scale;   // as in AdamRows
+};
+
 // The number of this interface, and the sizes of what is passed through it.
 extern "C" int64_t fgblocks_interface() {
-    return 5 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows));
+    return 6 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows) + sizeof(Factors));
 }
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
@@ -300,7 +308,7 @@ extern "C" void fgblocks_copy(float *matrix, int64_t columns, float *buffer, con
 static const int64_t ROWS = 64;
 
 // Some rows from one on: the numbers of entries that are common are known to the compiler.
-template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start, double *sums) {
+template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start) {
     const int64_t n = std::min(ROWS, a.n - start), entries = KNOWN ? KNOWN : a.entries;
     const float *__restrict gradient = a.gradient + start * entries;
     float *__restrict moment = a.moment + start * entries;
@@ -321,16 +329,6 @@ template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start,
     for (int64_t i = 0; i < n; ++i)
         factor[i] = a.scale / (std::sqrt(square[i]) * a.root_scale + a.eps);
     for (int64_t j = 0; j < n * entries; ++j) moment[j] += a.first * (gradient[j] - moment[j]);
-    if (a.factor)
-        for (int64_t i = 0; i < n; ++i) a.factor[number[i]] = factor[i];
-    for (int64_t i = 0; a.pom && i < n; ++i) {
-        const float *m = moment + i * entries;
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < entries; ++j) sum += m[j] * m[j];
-        sums[a.pom[number[i]]] += factor[i] * factor[i] * sum;
-    }
-    if (!a.out) return;
     float *__restrict out = a.out + start * entries;
     for (int64_t i = 0; i < n; ++i)
         for (int64_t j = i * entries; j < (i + 1) * entries; ++j) out[j] = factor[i] * moment[j];
@@ -338,9 +336,41 @@ template <int64_t KNOWN> static void adam_rows(const AdamRows &a, int64_t start,
 
 // Bring the moments of the rows of some layers up to date, with one second moment for each row,
 // and give their directions: as FGAdam.direction.
-// sums: threads x poms, zeroed by the caller.
-extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, double *sums, int64_t poms,
-                            int32_t threads) {
+extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, int32_t threads) {
+#pragma omp parallel num_threads(threads)
+    for (int32_t k = 0; k < n; ++k) {
+        const AdamRows &one = layers[k];
+        const auto walk = one.entries == 9    ? adam_rows<9>
+                          : one.entries == 25 ? adam_rows<25>
+                                              : adam_rows<0>;
+#pragma omp for schedule(static) nowait
+        for (int64_t i = 0; i < one.n; i += ROWS) walk(one, i);
+    }
+}
+
+// Some components from one on; line by line, and of a copy that nothing written can change, so that
+// the compiler makes vectors of them.
+static void set_factors(const Factors f, int64_t start, double *sums) {
+    const int64_t n = std::min(ROWS, f.n - start);
+    const float *square = f.square + start, *norm = f.norm ? f.norm + start : nullptr;
+    float *average = f.average + start, share = 1.0f / f.entries;
+    float factor[ROWS], bound[ROWS];
+    for (int64_t i = 0; i < n; ++i)
+        average[i] += f.second * (share * square[i] - average[i]);
+    for (int64_t i = 0; i < n; ++i)
+        factor[i] = f.scale / (std::sqrt(average[i]) * f.root_scale + f.eps);
+    for (int64_t i = 0; i < n; ++i) bound[i] = f.first * std::sqrt(square[i]);
+    for (int64_t i = 0; i < n; ++i) bound[i] += norm ? (1 - f.first) * norm[i] : INFINITY;
+    for (int64_t i = 0; i < n; ++i) bound[i] *= factor[i];
+    std::memcpy(f.factor + start, factor, n * sizeof(float));
+    for (int64_t i = 0; i < n; ++i) sums[f.pom[start + i]] += double(bound[i]) * bound[i];
+}
+
+// Bring the second moments of the components of some layers up to date, and give the factors of
+// their first moments, which the step brings up to date.
+// sums: threads x poms, zeroed by the caller; infinite where a norm is not known.
+extern "C" void fgrows_factors(const Factors *layers, int32_t n, double *sums, int64_t poms,
+                               int32_t threads) {
 #pragma omp parallel num_threads(threads)
     {
 #ifdef _OPENMP
@@ -349,12 +379,8 @@ extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, double *sums, int
         double *own = sums;
 #endif
         for (int32_t k = 0; k < n; ++k) {
-            const AdamRows &one = layers[k];
-            const auto walk = one.entries == 9    ? adam_rows<9>
-                              : one.entries == 25 ? adam_rows<25>
-                                                  : adam_rows<0>;
 #pragma omp for schedule(static) nowait
-            for (int64_t i = 0; i < one.n; i += ROWS) walk(one, i, own);
+            for (int64_t i = 0; i < layers[k].n; i += ROWS) set_factors(layers[k], i, own);
         }
     }
 }

@@ -24,10 +24,12 @@ __all__ = [
     "Block",
     "BlockCopies",
     "BlockSteps",
+    "FactorRows",
     "Rows",
     "adam_",
     "blocks_of",
     "has_blocks",
+    "set_factors_",
 ]
 
 #: Kinds of blocks by manifold, and, for oblique ones, whether they are stored wide.
@@ -49,7 +51,7 @@ class _Matrix(ctypes.Structure):
 
 
 #: Tensors of the structure AdamRows.
-ADAM_TENSORS = ("gradient", "moment", "average", "out", "factor", "number", "pom")
+ADAM_TENSORS = ("gradient", "moment", "average", "out", "number")
 
 
 class _AdamRows(ctypes.Structure):
@@ -62,11 +64,23 @@ class _AdamRows(ctypes.Structure):
     ]
 
 
-#: The structure as NumPy has it.
-ADAM_ROWS = np.dtype(_AdamRows)
+class _Factors(ctypes.Structure):
+    """As in blocks.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("square", "norm", "average", "factor", "pom")),
+        ("n", ctypes.c_int64),
+        *((name, ctypes.c_float) for name in ("entries", "first", "second")),
+        *((name, ctypes.c_float) for name in ("root_scale", "eps", "scale")),
+    ]
+
+
+#: The structures as NumPy has them.
+ADAM_ROWS, FACTORS = np.dtype(_AdamRows), np.dtype(_Factors)
 
 #: What the library must say of itself: version, and the sizes of the structures.
-INTERFACE = 5 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000 + ctypes.sizeof(_AdamRows)
+INTERFACE = 6 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000
+INTERFACE += ctypes.sizeof(_AdamRows) + ctypes.sizeof(_Factors)
 
 
 @dataclass
@@ -354,49 +368,62 @@ class AdamRows:
     number: Tensor
     sizes: tuple[int, int]
     options: tuple[float, ...]
-    out: Tensor | None = None
-    factor: Tensor | None = None
-    pom: Tensor | None = None
-
-    def with_directions(self) -> AdamRows:
-        """Ask for directions."""
-        self.out = torch.empty_like(self.gradient)
-        return self
-
-    def with_factors(self, pom: Tensor) -> AdamRows:
-        """Ask for the factors of the first moments that give directions, shape [n], and sums.
-
-        Parameters
-        ----------
-        pom : int32 tensor of shape [n]
-            POM of each component, over which squares of the directions are summed.
-        """
-        self.factor, self.pom = torch.empty(self.sizes[0]), pom
-        return self
+    out: Tensor
 
     def fields(self) -> tuple[float, ...]:
         """As the structure has them."""
-        tensors = [getattr(self, name) for name in ADAM_TENSORS]
-        addresses = [0 if x is None else x.data_ptr() for x in tensors]
+        addresses = [getattr(self, name).data_ptr() for name in ADAM_TENSORS]
         return (*addresses, *self.sizes, *self.options)
 
 
-def adam_(layers: Sequence[AdamRows], sums: Tensor | None = None) -> None:
-    """Bring the moments of some layers up to date, in one call, and give what is asked for.
+def adam_(layers: Sequence[AdamRows]) -> None:
+    """Bring the moments of some layers up to date, and give their directions, in one call.
 
     Parameters
     ----------
     layers : sequence of AdamRows
-    sums : float64 tensor of shape [threads, POMs], optional
-        Takes the sums of squares of directions.
     """
     if not layers:
         return
     rows = np.array([one.fields() for one in layers], dtype=ADAM_ROWS)
-    where = (0, 0) if sums is None else (sums.data_ptr(), sums.shape[1])
-    load_blocks().fgrows_adam(rows.ctypes.data, len(rows), *where, torch.get_num_threads())
+    load_blocks().fgrows_adam(rows.ctypes.data, len(rows), torch.get_num_threads())
     written = [x for one in layers for x in (one.moment, one.average)]
     torch.autograd.graph.increment_version(written)
+
+
+class FactorRows(NamedTuple):
+    """The structure Factors of blocks.cpp, of a layer.
+
+    Attributes
+    ----------
+    tensors : tuple of Tensor or None
+        Squared norms of the components' gradients, norms of their first moments (None: not
+        known), second moments, factors, and int32 numbers of their POMs, each of shape [n].
+    numbers : tuple of float
+        The other fields.
+    """
+
+    tensors: tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]
+    numbers: tuple[float, ...]
+
+
+def set_factors_(layers: Sequence[FactorRows], sums: Tensor) -> None:
+    """Bring second moments up to date, and write the factors that give directions, in one call.
+
+    Parameters
+    ----------
+    layers : sequence of FactorRows
+    sums : float64 tensor of shape [threads, POMs]
+        Zeros; takes bounds of the squared norms of the directions.
+    """
+    fields = [
+        (*(0 if x is None else x.data_ptr() for x in own.tensors), *own.numbers) for own in layers
+    ]
+    rows = np.array(fields, dtype=FACTORS)
+    load_blocks().fgrows_factors(
+        rows.ctypes.data, len(rows), sums.data_ptr(), sums.shape[1], len(sums)
+    )
+    torch.autograd.graph.increment_version([own.tensors[2] for own in layers])
 
 
 class Rows:
@@ -436,8 +463,8 @@ class Rows:
         n, numel = len(self._numbers), self._numel
         if not are_whole((grad, moment, average), (numel, numel, n)):
             return None
-        sizes = n, self._entries
-        return AdamRows(grad, moment, average, self._numbers, sizes, tuple(options))
+        sizes, out = (n, self._entries), torch.empty_like(grad)
+        return AdamRows(grad, moment, average, self._numbers, sizes, tuple(options), out)
 
     def scaled(self, tensor: Tensor, factor: Tensor) -> Tensor:
         """The tensor with each component times its factor.

@@ -240,7 +240,7 @@ def declare_step(library: ctypes.CDLL) -> None:
     number, whole, pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
     library.fgsgd_interface.argtypes = []
     library.fgsgd_interface.restype = whole
-    library.fgsgd_squares.argtypes = [pointer, number, pointer, whole, number]
+    library.fgsgd_squares.argtypes = [pointer, number, number, pointer, whole, number]
     library.fgsgd_squares.restype = None
     library.fgsgd_step.argtypes = [pointer, number, pointer, pointer, pointer, whole, number]
     library.fgsgd_step.restype = None
@@ -257,10 +257,12 @@ def declare_blocks(library: ctypes.CDLL) -> None:
     library.fgblocks_project.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_move.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_copy.argtypes = [pointer, whole, *[pointer] * 4, *[whole] * 3, *[number] * 3]
-    library.fgrows_adam.argtypes = [pointer, number, pointer, whole, number]
+    library.fgrows_adam.argtypes = [pointer, number, number]
+    library.fgrows_factors.argtypes = [pointer, number, pointer, whole, number]
     library.fgrows_scale.argtypes = [pointer, whole, whole, *[pointer] * 3, number]
     library.fgblocks_project.restype = library.fgblocks_copy.restype = None
     library.fgrows_adam.restype = library.fgrows_scale.restype = None
+    library.fgrows_factors.restype = None
     library.fgblocks_move.restype = number
     _check_interface(library.fgblocks_interface(), INTERFACE)
 

@@ -27,12 +27,14 @@ struct Layer {
     int64_t fresh;         // 1: the buffer holds nothing yet
     int64_t mixed;         // 1: some manifolds are Stiefel's, whose columns mix
     int64_t inputs;        // channels_last: kernels beside each other, as planes; else 0
-    const float *scale;    // factor of each kernel's gradient; 0: none
+    float *square, *norm;  // of each kernel: squared norm of the gradient, norm of the momentum
+    const float *scale;    // factor of each kernel's momentum
 };
 
 struct Options {
     float momentum, dampening, decay, sign;
     int32_t nesterov, write;
+    int32_t scaled;        // 1: momenta are multiplied by the scales, and their norms are kept
 };
 
 INLINE Vec splat(float x) {
@@ -192,12 +194,25 @@ INLINE void normalise(const Block &k, Vec *x) {
     }
 }
 
-// Multiply the gradients of some kernels by their factors.
+// A number for each of some kernels, from memory or to it.
 template <bool FULL>
-INLINE void scale_planes(const Layer &layer, const Block &k, Vec *m) {
-    if (!layer.scale) return;
-    Vec scale = splat(0.0f);
-    std::memcpy(&scale, layer.scale + k.start, (FULL ? LANES : k.count) * sizeof(float));
+INLINE Vec load(const float *from, const Block &k) {
+    Vec v = splat(0.0f);
+    std::memcpy(&v, from + k.start, (FULL ? LANES : k.count) * sizeof(float));
+    return v;
+}
+
+template <bool FULL>
+INLINE void store(float *to, const Vec &v, const Block &k) {
+    std::memcpy(to + k.start, &v, (FULL ? LANES : k.count) * sizeof(float));
+}
+
+// Multiply the momenta of some kernels by their factors; keep their norms.
+template <bool FULL>
+INLINE void scale_planes(const Layer &layer, const Options &o, const Block &k, Vec *m) {
+    if (!o.scaled) return;
+    if (o.write) store<FULL>(layer.norm, root(squared_norm(m)), k);
+    const Vec scale = load<FULL>(layer.scale, k);
     for (int e = 0; e < ENTRIES; ++e) m[e] *= scale;
 }
 
@@ -249,7 +264,7 @@ INLINE void begin(const Layer &layer, const Options &o, const float *factor, Blo
     direct<FULL, PLANES>(layer, o, w, m, k);
     turn<PLANES>(k.w, w);
     turn<PLANES>(k.m, m);
-    scale_planes<FULL>(layer, k, k.m);
+    scale_planes<FULL>(layer, o, k, k.m);
 }
 
 // Project the directions, and go along them.
@@ -335,26 +350,26 @@ static void step_layer(const Layer &layer, const Options &o, const float *factor
         step_blocks<PLANES, MIXED>(layer, o, factor, sums, raw, b, blocks - b < 2 ? 1 : 2);
 }
 
-// Squared norms of the gradients of some kernels, over POMs.
+// Squared norms of the gradients of some kernels, over POMs and, if asked to, of each.
 template <bool FULL, bool PLANES>
-INLINE void square_block(const Layer &layer, const Block &k, double *sums) {
+INLINE void square_block(const Layer &layer, const Block &k, bool each, double *sums) {
     Vec m[ENTRIES], planes[ENTRIES];
     get<FULL, PLANES>(m, layer.gradient + k.offset, layer.inputs, k.count);
     turn<PLANES>(planes, m);
-    scale_planes<FULL>(layer, k, planes);
     const Vec square = squared_norm(planes);
+    if (each) store<FULL>(layer.square, square, k);
     for (int l = 0; l < (FULL ? LANES : k.count); ++l) sums[layer.pom[k.start + l]] += square[l];
 }
 
 template <bool PLANES>
-static void square_layer(const Layer &layer, double *sums) {
+static void square_layer(const Layer &layer, bool each, double *sums) {
     const int64_t blocks = count_blocks(layer);
 #pragma omp for schedule(static) nowait
     for (int64_t b = 0; b < blocks; ++b) {
         Block k;
         locate<PLANES>(layer, b, k);
-        if (k.count < LANES) square_block<false, PLANES>(layer, k, sums);
-        else square_block<true, PLANES>(layer, k, sums);
+        if (k.count < LANES) square_block<false, PLANES>(layer, k, each, sums);
+        else square_block<true, PLANES>(layer, k, each, sums);
     }
 }
 
@@ -370,18 +385,19 @@ INLINE double *own_row(double *sums, int64_t length) {
 // Told to the caller, who checks them before anything else: the number of this interface, and
 // the sizes of what is passed through it.
 extern "C" int64_t fgsgd_interface() {
-    return 4 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
+    return 5 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
 }
 
-// Sum the squares of all gradients over POMs: not finite where an entry is not.
+// Sum the squares of all gradients over POMs: not finite where an entry is not. Keep those of each
+// kernel if asked to.
 // sums: threads x poms, zeroed by the caller.
-extern "C" void fgsgd_squares(const Layer *layers, int32_t n, double *sums, int64_t poms,
-                              int32_t threads) {
+extern "C" void fgsgd_squares(const Layer *layers, int32_t n, int32_t each, double *sums,
+                              int64_t poms, int32_t threads) {
 #pragma omp parallel num_threads(threads)
     {
         double *own = own_row(sums, poms);
         for (int i = 0; i < n; ++i)
-            (layers[i].inputs ? square_layer<true> : square_layer<false>)(layers[i], own);
+            (layers[i].inputs ? square_layer<true> : square_layer<false>)(layers[i], each, own);
     }
 }
 

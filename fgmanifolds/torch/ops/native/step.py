@@ -16,6 +16,7 @@ from torch import Tensor
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import KINDS
+from fgmanifolds.torch.ops.native.blocks import FactorRows, set_factors_
 from fgmanifolds.torch.ops.native.build import load
 from fgmanifolds.torch.ops.native.plain import SHAPE, are_plain
 from fgmanifolds.torch.ops.table import Bounds
@@ -32,7 +33,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 ARRAYS = 32
 
 #: Number of the interface.
-VERSION = 4
+VERSION = 5
 
 
 #: Libraries with the places of their layers among some, and the layers' rows.
@@ -49,12 +50,12 @@ class _Layer(ctypes.Structure):
         ("fresh", ctypes.c_int64),
         ("mixed", ctypes.c_int64),
         ("inputs", ctypes.c_int64),
-        ("scale", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("square", "norm", "scale")),
     ]
 
 
 #: Fields that change from step to step.
-CHANGING = ("weight", "gradient", "buffer", "fresh", "inputs", "scale")
+CHANGING = ("weight", "gradient", "buffer", "fresh", "inputs")
 
 
 class _Options(ctypes.Structure):
@@ -64,6 +65,7 @@ class _Options(ctypes.Structure):
         *((name, ctypes.c_float) for name in ("momentum", "dampening", "decay", "sign")),
         ("nesterov", ctypes.c_int32),
         ("write", ctypes.c_int32),
+        ("scaled", ctypes.c_int32),
     ]
 
 
@@ -176,8 +178,6 @@ class Taken:
         Its momentum.
     fresh : bool
         Whether the momentum holds nothing yet.
-    scale : float32 tensor of shape [n] or None
-        Factor of each component's gradient; without momentum and weight decay.
     """
 
     place: int
@@ -189,25 +189,46 @@ class Taken:
     addresses: tuple[int, int, int]
     buffer: Tensor | None = None
     fresh: bool = False
-    scale: Tensor | None = None
 
     def fields(self) -> tuple[int, ...]:
         """Those of :data:`CHANGING`."""
-        scale = 0 if self.scale is None else self.scale.data_ptr()
-        return (*self.addresses, self.fresh, self.inputs, scale)
+        return (*self.addresses, self.fresh, self.inputs)
 
     def remember_in(self, buffer: Tensor, *, fresh: bool) -> None:
-        """Take a momentum.
+        """Take a new momentum.
 
         Parameters
         ----------
         buffer : Tensor
             Laid out as the weight is.
         fresh : bool
+            Whether it holds nothing yet.
         """
         self.buffer, self.fresh = buffer, fresh
-        if fresh:
-            self.addresses = (*self.addresses[:2], buffer.data_ptr())
+        self.addresses = (*self.addresses[:2], buffer.data_ptr())
+
+
+class Kernelwise(NamedTuple):
+    """Numbers for each kernel of a layer, float32 of shape [n].
+
+    Attributes
+    ----------
+    square : Tensor
+        Squared norm of the gradient.
+    norm : Tensor
+        Norm of the momentum after the last step.
+    scale : Tensor
+        Factor of the momentum.
+    """
+
+    square: Tensor
+    norm: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, n: int) -> Kernelwise:
+        """Numbers that are not known yet."""
+        return cls(*torch.zeros(3, n))
 
 
 class NativeTable(Bounds):
@@ -215,15 +236,29 @@ class NativeTable(Bounds):
 
     Each call is for some of the layers.
 
+    Parameters
+    ----------
+    layers : sequence of POMLayer
+    scaled : bool
+        Whether momenta go by a scale for each kernel.
+
+    Attributes
+    ----------
+    kernels : list of Kernelwise
+        Of each layer; empty unless `scaled`.
+
     Raises
     ------
     NativeBuildError
         If the step cannot be compiled for the shape of a layer's kernels.
     """
 
-    def __init__(self, layers: Sequence[POMLayer]) -> None:
+    def __init__(self, layers: Sequence[POMLayer], *, scaled: bool = False) -> None:
         super().__init__(layers, torch.empty(0, dtype=torch.float32))
-        self._rows = [_Row(layer, self.offsets[i]) for i, layer in enumerate(layers)]
+        self.kernels = [Kernelwise.of(layer.view.n_components) for layer in layers if scaled]
+        own: Sequence[Kernelwise | None] = self.kernels or [None] * len(layers)
+        rows = zip(layers, self.offsets, own, strict=False)
+        self._rows = [_Row(layer, offset, kernels) for layer, offset, kernels in rows]
         self._libraries = [load(*_code(layer)) for layer in layers]
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
@@ -261,30 +296,55 @@ class NativeTable(Bounds):
             for library, places in by_library.values()
         ]
 
-    def pom_of(self, position: int) -> Tensor:
-        """POM of each component of a layer, counted over all layers.
-
-        Parameters
-        ----------
-        position : int
-        """
-        return self._rows[position].pom
-
-    def empty_sums(self) -> Tensor:
-        """Zeros for sums over POMs by each thread, float64 of shape [threads, POMs]."""
-        return self._single.zero_()
-
     def gradient_squares(self, taken: Sequence[Taken]) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
 
-        Not finite where an entry is not.
+        Not finite where an entry is not. Those of each kernel are kept, if momenta have scales.
         """
-        sums = self.empty_sums()
+        sums = self._single.zero_()
+        each = int(bool(self.kernels))
         for library, rows in self._calls(taken):
             library.fgsgd_squares(
-                rows.ctypes.data, len(rows), sums.data_ptr(), self.n_poms, self._threads
+                rows.ctypes.data, len(rows), each, sums.data_ptr(), self.n_poms, self._threads
             )
         return sums.sum(0)
+
+    def set_scales(
+        self,
+        taken: Sequence[Taken],
+        averages: Sequence[Tensor],
+        known: Sequence[bool],
+        options: Sequence[tuple[float, ...]],
+    ) -> Tensor:
+        """Bring second moments up to date, and take the scales of the momenta from them.
+
+        :meth:`gradient_squares` must have seen the present gradients.
+
+        Parameters
+        ----------
+        taken : sequence of Taken
+        averages : sequence of Tensor
+            Second moments of each of them, of shape [n].
+        known : sequence of bool
+            Whether its momentum is that of the last step.
+        options : sequence of tuple
+            The last fields of the structure Factors of blocks.cpp.
+
+        Returns
+        -------
+        float64 tensor of shape [POMs]
+            Upper bounds of the norms of the scaled momenta of the step that follows; infinite
+            where the momentum is not known, 0 for other layers.
+        """
+        sums = self._single.zero_()
+        rows = []
+        for one, average, is_known, numbers in zip(taken, averages, known, options, strict=True):
+            kernels, row = self.kernels[one.position], self._rows[one.position]
+            norm = kernels.norm if is_known else None
+            own = kernels.square, norm, average, kernels.scale, row.pom
+            rows.append(FactorRows(own, (len(row.pom), row.entries, *numbers)))
+        set_factors_(rows, sums)
+        return sums.sum(0).sqrt_()
 
     def run(
         self, taken: Sequence[Taken], factor: Tensor, options: Mapping[str, Any], *, write: bool
@@ -298,7 +358,8 @@ class NativeTable(Bounds):
         factor : Tensor of shape [POMs]
             The step -r(t) / g of each POM.
         options : mapping
-            Parameter group with momentum, dampening, weight decay, nesterov and maximize.
+            Parameter group with momentum, dampening, weight decay, nesterov and maximize;
+            scaled, if momenta go by the scales that :meth:`set_scales` has set.
         write : bool
 
         Returns
@@ -313,6 +374,7 @@ class NativeTable(Bounds):
             -1.0 if options["maximize"] else 1.0,
             int(bool(options["nesterov"])),
             int(write),
+            int(bool(options.get("scaled", False))),
         )
         factor = factor.to(torch.float32).contiguous()
         self._sums.zero_()
@@ -328,7 +390,8 @@ class NativeTable(Bounds):
             )
         if write:
             written = [one.weight for one in taken]
-            written += [one.buffer for one in taken if one.buffer is not None]
+            if options["momentum"] != 0:
+                written += [one.buffer for one in taken if one.buffer is not None]
             torch.autograd.graph.increment_version(written)
         projected, whole = self._sums.sum(0).sqrt().float().split(self.n_poms)
         return projected, whole
@@ -343,15 +406,18 @@ def _code(layer: POMLayer) -> tuple[int, int, bool]:
 class _Row:
     """One layer's kinds, radii and POMs, as step.cpp reads them."""
 
-    def __init__(self, layer: POMLayer, offset: int) -> None:
+    def __init__(self, layer: POMLayer, offset: int, kernels: Kernelwise | None) -> None:
         numbers = [KINDS.index(name) for name in layer.manifolds]
         kinds = torch.tensor(numbers, dtype=torch.uint8)
         self._kind = kinds[layer.view.manifold.long()].contiguous()
         self._radius = layer.radius.float().contiguous()
         self.pom = (layer.view.pom + offset).to(torch.int32).contiguous()
         self._mixed = bool((self._kind == KINDS.index("stiefel")).any())
+        rows, columns = layer.view.batches[0].shape
+        self.entries = rows * columns
+        self._kernelwise = (0, 0, 0) if kernels is None else tuple(x.data_ptr() for x in kernels)
 
     def fixed(self) -> tuple[int, ...]:
         """The fields of :class:`_Layer`; what changes from step to step is 0."""
         addresses = (part.data_ptr() for part in (self._kind, self._radius, self.pom))
-        return (0, 0, 0, *addresses, len(self.pom), 0, int(self._mixed), 0, 0)
+        return (0, 0, 0, *addresses, len(self.pom), 0, int(self._mixed), 0, *self._kernelwise)

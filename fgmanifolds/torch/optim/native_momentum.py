@@ -1,0 +1,70 @@
+"""Optimizers whose momentum is in the C++ step of small kernels."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from fgmanifolds.torch.ops.native import Taken
+from fgmanifolds.torch.optim.base import POMOptimizer
+from fgmanifolds.torch.optim.pom_steps import Active
+
+__all__ = ["NativeMomentum"]
+
+
+class NativeMomentum(POMOptimizer):
+    """Base class: C++ looks at the gradients of small kernels, and steps from them.
+
+    That is the way of the class itself alone, since a subclass may go elsewhere.
+    """
+
+    #: Name of the momentum in the state of a parameter.
+    _buffer: ClassVar[str]
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._taken: dict[int, list[Taken]] = {}
+
+    @abc.abstractmethod
+    def _can_step_natively(self, group: dict[str, Any]) -> bool:
+        """Whether C++ steps layers of a group from their gradients."""
+
+    @abc.abstractmethod
+    def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
+        """Step layers in C++ from their gradients; gives what is left."""
+
+    @abc.abstractmethod
+    def _step_fused(self, active: Active) -> Active:
+        """Step Euclidean parameters by torch's fused function; gives what is left."""
+
+    def _with_momentum(self, active: Active) -> list[Taken]:
+        """The layers of a group that C++ steps from their gradients."""
+        group = active.group
+        if group["momentum_space"] != "ambient" or not self._can_step_natively(group):
+            return []
+        way = self._native_way()
+        return [] if way is None else way.split(active, self.state, buffer=self._buffer)
+
+    def _may_step(self, active: Sequence[Active]) -> bool:
+        self._taken = {id(one.group): self._with_momentum(one) for one in active}
+        taken = [one for found in self._taken.values() for one in found]
+        if taken:
+            assert self._way is not None
+            self._way.look(taken)
+        return super()._may_step(active)
+
+    def _unusable_gradients(self, active: Sequence[Active]) -> list[str]:
+        fine: set[int] = set()
+        for one in active:
+            taken = self._taken[id(one.group)]
+            if taken:
+                assert self._way is not None
+                fine |= {id(one.weight) for one in self._way.usable(taken)}
+        return self._guards.unusable_gradients(active, frozenset(fine))
+
+    def _step_group(self, active: Active) -> None:
+        taken = self._taken.get(id(active.group), [])
+        if taken:
+            active = self._step_with_momentum(active, taken)
+        super()._step_group(self._step_fused(active))
