@@ -106,7 +106,7 @@ def test_products_are_those_of_bfloat16(name):
     found = []
     for way in ("ours", "torch", "exact"):
         leaves = [
-            x.to(torch.float64 if way == "exact" else torch.float32).requires_grad_()
+            x.clone().to(torch.float64 if way == "exact" else torch.float32).requires_grad_()
             for x in arguments
             if isinstance(x, torch.Tensor)
         ]
