@@ -29,7 +29,6 @@ PRODUCTS = frozenset(
         torch.bmm,
         torch.addmm,
         Tensor.matmul,
-        Tensor.__matmul__,
         Tensor.mm,
         Tensor.bmm,
         Tensor.addmm,
