@@ -70,6 +70,7 @@ class POMLayer:
         self.shape = self.weight.shape
         self._check_dimensions()
         self._radius = torch.ones(self.view.n_components, dtype=torch.float64)
+        self._flat: tuple[WeightView, Tensor, tuple[Tensor, Tensor]] | None = None
 
     def _check_dimensions(self) -> None:
         for batch in self.view.batches:
@@ -134,9 +135,21 @@ class POMLayer:
     @property
     def is_euclidean(self) -> Tensor:
         """Whether each component is Euclidean, shape [n]."""
-        if "euclidean" not in self.manifolds:
-            return torch.zeros(self.view.n_components, dtype=torch.bool)
-        return self.view.manifold == self.manifolds.index("euclidean")
+        return self._of_view()[0]
+
+    def _of_view(self) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Kept until the sets change: which components are Euclidean, and what sets the radii.
+
+        The latter are the pairs that the components read, with one for each Euclidean component,
+        of a channel behind the others.
+        """
+        view = self.view
+        if self._flat is None or self._flat[0] is not view:
+            flat = torch.zeros(view.n_components, dtype=torch.bool)
+            if "euclidean" in self.manifolds:
+                flat = view.manifold == self.manifolds.index("euclidean")
+            self._flat = view, flat, _without(view.reads, flat, view.grid.channels)
+        return self._flat[1:]
 
     @property
     def clamped(self) -> float | None:
@@ -160,7 +173,9 @@ class POMLayer:
                 value = (value**2 + EPSILON).sqrt()
             else:
                 value = value.clamp(min=float(options.min_std))
-            target = radii(self.gamma, value, self.view.reads, n)
+            # Of the channel behind the others; gamma over it is 1.
+            value = torch.cat([value, value.new_tensor([self.gamma])])
+            return radii(self.gamma, value, self._of_view()[1], n)
         return target.masked_fill_(self.is_euclidean, 1.0)
 
     @torch.no_grad()
@@ -212,7 +227,7 @@ class POMLayer:
                 size = max(1, CACHED // each.shape[1])
                 matrix = full.detach().view(len(group), -1)
                 for rows, own in zip(matrix.split(size), group.split(size), strict=True):
-                    rows.mul_(each[own])
+                    rows.mul_(each.index_select(0, own))
                 return
             for batch in self.view.batches:
                 batch.multiply_(full.detach(), factors[batch.members.long()].to(full))
@@ -286,6 +301,19 @@ class POMLayer:
             distance = torch.linalg.matrix_norm(unit - nearest) / size
             worst[name] = max(worst.get(name, 0.0), float(distance.max()))
         return worst
+
+
+def _without(reads: tuple[Tensor, Tensor], flat: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Pairs (component, channel) in which flat components read but the channel behind all."""
+    component, channel = reads
+    if len(component) == len(flat):
+        return component, channel.masked_fill(flat, channels)
+    curved = ~flat[component.long()]
+    own = torch.nonzero(flat)[:, 0].to(component)
+    component = torch.cat([component[curved], own])
+    channel = torch.cat([channel[curved], channel.new_full(own.shape, channels)])
+    order = component.argsort(stable=True)
+    return component[order], channel[order]
 
 
 def _unit_norm(name: str, shape: tuple[int, int]) -> float:

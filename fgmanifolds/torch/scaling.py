@@ -49,13 +49,15 @@ def radii(gamma: float, spread: Tensor, reads: tuple[Tensor, Tensor], n: int) ->
     tensor of shape [n], float64
     """
     component, channel = (index.to(spread.device) for index in reads)
+    # A number over a tensor would be multiplied by its reciprocal: rounded twice, and x / x not 1.
+    own = torch.tensor(gamma, dtype=torch.float64, device=spread.device)
     if len(component) == n:
         # Each component reads one channel.
-        return (gamma / spread.double()).index_select(0, channel)
+        return (own / spread.double()).index_select(0, channel)
     total = spread.new_zeros(n, dtype=torch.float64)
     total.index_add_(0, component, (spread.double() ** 2).index_select(0, channel))
     count = torch.bincount(component, minlength=n)
-    return gamma / (total / count).sqrt()
+    return own / (total / count).sqrt()
 
 
 def map_sizes(model: nn.Module, example: Any) -> dict[nn.Module, int]:
