@@ -186,6 +186,27 @@ def test_filters_of_all_layers_have_one_norm():
     torch.testing.assert_close(torch.cat(norms), torch.full((16,), 1 / 3))
 
 
+def test_radii_follow_sets_that_were_loaded():
+    """Of other kernels and blocks than before."""
+    nets = model(), model()
+    adapters = [POMAdapter(net, seed=i).initialize_() for i, net in enumerate(nets)]
+    adapters[0].update_scales_()
+    before = {name: layer.is_euclidean for name, layer in adapters[0].layers.items()}
+    nets[0].load_state_dict(nets[1].state_dict())
+    adapters[0].load_state_dict(adapters[1].state_dict())
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.randn(4, 4, 9, 9, generator=generator)
+    for net, adapter in zip(nets, adapters, strict=True):
+        net.train()(batch)
+        adapter.update_scales_()
+    for name, ours in adapters[0].layers.items():
+        theirs = adapters[1].layers[name]
+        torch.testing.assert_close(ours.radius, theirs.radius, rtol=0, atol=0)
+        assert torch.equal(ours.is_euclidean, theirs.is_euclidean)
+        assert (ours.radius[ours.is_euclidean] == 1).all()
+    assert not torch.equal(adapters[0].layers["0"].is_euclidean, before["0"])
+
+
 def test_spreads_follow_the_features_and_set_the_radii():
     net = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2, bias=False), nn.Conv2d(4, 6, 1, bias=False))
     adapter = POMAdapter(net, "pi", ("sphere",)).initialize_()
