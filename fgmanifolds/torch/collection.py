@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ __all__ = ["Collection", "build_layer"]
 
 #: Layers that make the loss independent of the norm of what comes before them.
 NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+#: The two parts of a layer's version: it is asked for in every step.
+CHANGES, RADIUS_VERSION = attrgetter("changes"), attrgetter("_radius._version")
 
 
 def build_layer(
@@ -89,7 +93,8 @@ class Collection:
     @property
     def version(self) -> int:
         """Grows whenever a radius or a set changes, however that was done."""
-        return sum(layer.version for layer in self.layers.values())
+        layers = self.layers.values()
+        return sum(map(CHANGES, layers)) + sum(map(RADIUS_VERSION, layers))
 
     @property
     def spreads(self) -> list[FeatureSpread]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from types import NoneType
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +29,8 @@ from fgmanifolds.torch.sharded import reshard_
 from fgmanifolds.validation import check_bool, check_integer
 
 __all__ = ["POMOptimizer"]
+
+GRAD = attrgetter("grad")
 
 
 class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
@@ -281,20 +285,16 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         return loss
 
     def _active(self, group: dict[str, Any], by_weight: Mapping[int, POMLayer]) -> Active:
-        layers, own, plain = list[POMLayer](), list[tuple[Tensor, Tensor]](), []
-        for p in group["params"]:
-            grad = p.grad
-            if grad is None:
-                continue
-            layer = by_weight.get(id(p))
-            if layer is None:
-                plain.append((p, grad))
-            else:
-                layers.append(layer)
-                own.append((p, grad))
-        own += plain
-        params, grads = [p for p, _ in own], [grad for _, grad in own]
-        return Active(group, self._rules.of(group), layers, params, grads)
+        params, rule = group["params"], self._rules.of(group)
+        grads, found = list(map(GRAD, params)), list(map(by_weight.get, map(id, params)))
+        places: Sequence[int] = range(len(params))
+        if NoneType in set(map(type, grads)):
+            places = [i for i in places if grads[i] is not None]
+        curved = [(i, layer) for i in places if (layer := found[i]) is not None]
+        layers, order = [layer for _, layer in curved], [i for i, _ in curved]
+        if len(order) < len(places):
+            order += [i for i in places if found[i] is None]
+        return Active(group, rule, layers, [params[i] for i in order], [grads[i] for i in order])
 
     def _may_step(self, active: Sequence[Active]) -> bool:
         """Look at gradients and weights before anything is changed."""

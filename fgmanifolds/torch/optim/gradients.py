@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ __all__ = ["largest_norm", "norm_bounds", "unusable"]
 
 #: Vectors of up to this many entries are looked at all together.
 SHORT = 4096
+
+DEVICE, DEVICE_DTYPE = attrgetter("device"), attrgetter("device", "dtype")
 
 
 @functools.cache
@@ -57,19 +61,26 @@ def _batches(
     grads: Sequence[Tensor], left_out: Set[int]
 ) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
     """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
-    short: dict[torch.device, list[int]] = {}
-    rest: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for i, x in enumerate(grads):
-        if i in left_out:
-            continue
-        if x.dim() == 1 and x.numel() <= SHORT:
-            short.setdefault(x.device, []).append(i)
-        else:
-            rest.setdefault((x.device, x.dtype), []).append(i)
-    for members in short.values():
+    sizes = zip(map(Tensor.dim, grads), map(Tensor.numel, grads), strict=True)
+    is_short = [axes == 1 and numel <= SHORT for axes, numel in sizes]
+    places = [i for i in range(len(grads)) if i not in left_out]
+    for members in _by(DEVICE, grads, [i for i in places if is_short[i]]):
         yield [members], [torch.cat([grads[i] for i in members])]  # of the largest type
-    for members in rest.values():
+    for members in _by(DEVICE_DTYPE, grads, [i for i in places if not is_short[i]]):
         yield [[i] for i in members], [grads[i] for i in members]
+
+
+def _by(
+    kind: Callable[[Tensor], Any], tensors: Sequence[Tensor], places: Sequence[int]
+) -> list[list[int]]:
+    """Places of tensors that are of a kind together."""
+    kinds = [kind(tensors[i]) for i in places]
+    if len(set(kinds)) == 1:
+        return [list(places)]
+    found: dict[Any, list[int]] = {}
+    for i, own in zip(places, kinds, strict=True):
+        found.setdefault(own, []).append(i)
+    return list(found.values())
 
 
 def unusable(grad: Tensor, limit: float) -> str:

@@ -376,7 +376,7 @@ class NativeWay:
         """Upper bounds of the norms of the present directions; None if none is known."""
         if self._squares is None or group["nesterov"] or group["weight_decay"] != 0:
             return None
-        gradient = self._squares.sqrt()
+        gradient = self._squares.float().sqrt_()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         if momentum == 0:
             return gradient

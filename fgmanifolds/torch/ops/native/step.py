@@ -393,7 +393,7 @@ class NativeTable(Bounds):
             if options["momentum"] != 0:
                 written += [one.buffer for one in taken if one.buffer is not None]
             torch.autograd.graph.increment_version(written)
-        projected, whole = self._sums.sum(0).sqrt().float().split(self.n_poms)
+        projected, whole = self._sums.sum(0).float().sqrt_().split(self.n_poms)
         return projected, whole
 
 
