@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -110,11 +110,36 @@ class FGAdam(NativeMomentum):
             if one.buffer is None:
                 one.remember_in(state["exp_avg"], fresh=False)
         _count_([state["step"] for state in states])
-        options = [_numbers(group, float(state["step"])) for state in states]
-        bound = self._way.scale(taken, [state["exp_avg_sq"] for state in states], options)
+        factors = [_numbers(group, float(state["step"])) for state in states]
+        averages = [state["exp_avg_sq"] for state in states]
+        growth = self._growth(taken, averages, factors)
+        gradient = self._way.set_factors(taken, averages, factors)
+        for one, average, numbers in zip(taken, averages, factors, strict=True):
+            self._factors[one.layer.name] = average, average._version, numbers
         decay = group["betas"][0]
         own = {"momentum": decay, "dampening": decay, "maximize": group["maximize"], "scaled": True}
-        return self._step_natively(active, taken, {**group, **GIVEN, **own}, bound)
+        options = {**group, **GIVEN, **own}
+        bound = self._way.bound(taken, options, gradient, growth)
+        return self._step_natively(active, taken, options, bound)
+
+    def _growth(
+        self, taken: Sequence[Taken], averages: Sequence[Tensor], factors: Sequence[Factor]
+    ) -> float:
+        """By how much factors of first moments may grow at this step, as second moments shrink.
+
+        Momenta of layers whose second moments are not those of the last step are forgotten.
+        """
+        assert self._way is not None
+        growth, unknown = 0.0, []
+        for one, average, now in zip(taken, averages, factors, strict=True):
+            known, version, before = self._factors.get(one.layer.name, (None, 0, now))
+            if known is not average or version != average._version or now.second == 1:
+                unknown.append(one)
+                continue
+            root = (1 - now.second) ** -0.5 * before.root_scale / now.root_scale
+            growth = max(growth, now.scale / before.scale * max(root, before.eps / now.eps))
+        self._way.forget_momenta(unknown)
+        return growth
 
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGAdam:
@@ -196,6 +221,7 @@ class FGAdam(NativeMomentum):
 
     def _forget(self) -> None:
         super()._forget()
+        self._factors: dict[str, tuple[Tensor, int, Factor]] = {}
         self._scales: dict[str, tuple[int, ComponentScales]] = {}
 
     def _scales_of(self, layer: POMLayer) -> ComponentScales:
@@ -265,11 +291,24 @@ def _have_averages(taken: Sequence[Taken]) -> bool:
     return are_whole(averages, [one.layer.view.n_components for one in known])
 
 
-def _numbers(group: dict[str, Any], step: float) -> tuple[float, ...]:
-    """Options of a step as the structures of blocks.cpp have them."""
+class Factor(NamedTuple):
+    """What turns a first moment m and a mean square v into a direction, and shares of new ones.
+
+    The direction is ``scale * m / (sqrt(v) * root_scale + eps)``.
+    """
+
+    first: float
+    second: float
+    root_scale: float
+    eps: float
+    scale: float
+
+
+def _numbers(group: dict[str, Any], step: float) -> Factor:
+    """Those of a step, counted from 1."""
     first, second = group["betas"]
     root_scale = (1 - second**step) ** -0.5
-    return 1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step)
+    return Factor(1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step))
 
 
 def _count_(steps: list[Tensor]) -> None:

@@ -83,7 +83,7 @@ class NativeWay:
     ----------
     adapter : POMAdapter
     scaled : bool
-        Whether momenta go by a scale for each kernel.
+        Whether momenta go by a factor for each kernel.
 
     Raises
     ------
@@ -182,23 +182,23 @@ class NativeWay:
             squares = torch.where(self._poms_of(taken), squares, self._squares)
         self._squares = squares
 
-    def scale(
+    def set_factors(
         self,
         taken: Sequence[Taken],
         averages: Sequence[Tensor],
-        options: Sequence[tuple[float, ...]],
+        factors: Sequence[tuple[float, ...]],
     ) -> Tensor:
-        """Scales of the momenta of some layers, as :meth:`NativeTable.set_scales`; gives bounds.
+        """As :meth:`NativeTable.set_factors`.
 
         Parameters
         ----------
         taken : sequence of Taken
         averages : sequence of Tensor
-        options : sequence of tuple
+        factors : sequence of tuple
+            First comes a number that is not needed.
         """
         assert self.table is not None
-        known = [self._noted.get(one.position) == _note(one) for one in taken]
-        return self.table.set_scales(taken, averages, known, options)
+        return self.table.set_factors(taken, averages, [numbers[1:] for numbers in factors])
 
     def usable(self, taken: Sequence[Taken]) -> list[Taken]:
         """Layers whose gradient is finite, and not too large for a step."""
@@ -297,7 +297,7 @@ class NativeWay:
                     one.state["momentum_buffer"] = torch.empty_like(one.weight)
                     one.remember_in(one.state["momentum_buffer"], fresh=True)
         if bound is None:
-            bound = self._bound(taken, group)
+            bound = self.bound(taken, group)
         norm, g = self._move_(taken, group, rule, self.past(taken, state), scale, bound)
         norm = scale * norm
         self.remember(taken, norm)
@@ -372,26 +372,48 @@ class NativeWay:
         present[[one.position for one in taken]] = True
         return present[self._layer_of_pom]
 
-    def _bound(self, taken: Sequence[Taken], group: dict[str, Any]) -> Tensor | None:
-        """Upper bounds of the norms of the present directions; None if none is known."""
+    def bound(
+        self,
+        taken: Sequence[Taken],
+        group: dict[str, Any],
+        gradient: Tensor | None = None,
+        growth: float = 1.0,
+    ) -> Tensor | None:
+        """Upper bounds of the norms of the present directions; None if none is known.
+
+        Parameters
+        ----------
+        taken : sequence of Taken
+        group : dict
+        gradient : Tensor of shape [POMs of the table], optional
+            Norms of what the gradients add to the directions, but for the dampening. Default:
+            those of the gradients.
+        growth : float
+            By which factors of momenta may have grown since the last step.
+        """
         if self._squares is None or group["nesterov"] or group["weight_decay"] != 0:
             return None
-        gradient = self._squares.float().sqrt_()
+        if gradient is None:
+            gradient = self._squares.float().sqrt_()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         if momentum == 0:
             return gradient
-        bound = momentum * self._momenta + (1 - dampening) * gradient
+        bound = momentum * growth * self._momenta + (1 - dampening) * gradient
         unknown = [one for one in taken if self._noted.get(one.position) != _note(one)]
         if len(unknown) == len(taken):
             return None
         return bound.masked_fill_(self._poms_of(unknown), math.inf) if unknown else bound
 
+    def forget_momenta(self, taken: Sequence[Taken]) -> None:
+        """Of some layers, since their factors are others'."""
+        for one in taken:
+            self._noted.pop(one.position, None)
+
     def _note_momenta(self, taken: Sequence[Taken], whole: Tensor, group: dict[str, Any]) -> None:
         """Keep the norms of the momenta, which are the directions unless they are Nesterov's."""
         assert self.table is not None
         if group["momentum"] == 0 or group["nesterov"]:
-            for one in taken:
-                self._noted.pop(one.position, None)
+            self.forget_momenta(taken)
             return
         if len(taken) < len(self.table.layers):
             whole = torch.where(self._poms_of(taken), whole, self._momenta)

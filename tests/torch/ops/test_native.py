@@ -524,43 +524,90 @@ def test_adam_with_directions_that_are_never_written(
         torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-4)
 
 
+class Bounds:
+    """Bounds of norms, and the norms, of each step in C++ of one layer, as they come."""
+
+    def __init__(self, monkeypatch):
+        self.bounds, self.norms = [], []
+        step, run = NativeWay.step_, NativeTable.run
+
+        def step_(way, taken, group, rule, state, scale, kept, bound=None):
+            infinite = torch.full((way.table.n_poms,), torch.inf)
+            self.bounds.append(infinite if bound is None else bound)
+            step(way, taken, group, rule, state, scale, kept, bound)
+
+        def run_(table, taken, factor, options, *, write):
+            found = run(table, taken, factor, options, write=write)
+            if write:
+                self.norms.append(found[1])
+            return found
+
+        monkeypatch.setattr(NativeWay, "step_", step_)
+        monkeypatch.setattr(NativeTable, "run", run_)
+
+
 @pytest.mark.parametrize("scheme", ["pi", "pio"])
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4)])
 @pytest.mark.parametrize("last", [True, False])
 def test_bounds_of_adams_directions(monkeypatch, scheme, shape, last):
-    """Reached by a gradient that stays the same; infinite where a moment is not known."""
-    bounds, norms = [], []
-    step, run = NativeWay.step_, NativeTable.run
-
-    def step_(self, taken, group, rule, state, scale, kept, bound=None):
-        bounds.append(bound)
-        step(self, taken, group, rule, state, scale, kept, bound)
-
-    def run_(self, taken, factor, options, *, write):
-        found = run(self, taken, factor, options, write=write)
-        if write:
-            norms.append(found[1])
-        return found
-
-    monkeypatch.setattr(NativeWay, "step_", step_)
-    monkeypatch.setattr(NativeTable, "run", run_)
+    """Reached where gradients vanish; infinite where a moment is not that of the last step."""
+    seen = Bounds(monkeypatch)
     net = layer(shape, 5, 19)
     if last:
         net.to(memory_format=torch.channels_last)
     optimizer = FGAdam(POMAdapter(net, scheme, radius=1.0).initialize_(), betas=(0.7, 0.9))
     weight = net[0].weight
-    weight.grad = torch.randn_like(weight)
-    for i in range(7):
-        if i == 4:
+    for i in range(9):
+        weight.grad = torch.randn_like(weight) if i < 4 else torch.zeros_like(weight)
+        if i == 2:
             optimizer.state[weight]["exp_avg"].mul_(2)
+        if i == 6:
+            optimizer.state[weight]["exp_avg_sq"].mul_(2)
         optimizer.step()
-    assert [bool(bound.isinf().all()) for bound in bounds] == [i in (0, 4) for i in range(7)]
-    for i in (1, 2, 3, 5, 6):
-        torch.testing.assert_close(bounds[i].float(), norms[i], rtol=1e-5, atol=0)
-    weight.grad = torch.randn_like(weight)
-    optimizer.step()
-    assert (bounds[-1] >= norms[-1]).all()
-    assert (bounds[-1] > 1.01 * norms[-1]).any()
+    assert [bool(bound.isinf().all()) for bound in seen.bounds] == [
+        i in (0, 2, 6) for i in range(9)
+    ]
+    for bound, norm in zip(seen.bounds, seen.norms, strict=True):
+        assert (bound >= (1 - 1e-5) * norm).all()
+    for i in (4, 5, 7, 8):
+        torch.testing.assert_close(seen.bounds[i], seen.norms[i], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("eps", [1e-8, 1.0])
+def test_bounds_of_adams_directions_without_a_past(monkeypatch, eps):
+    """Where the gradient is nearly all of the moment, its norm is nearly the bound."""
+    seen = Bounds(monkeypatch)
+    net = layer((3, 3), 5, 19)
+    adapter = POMAdapter(net, radius=1.0).initialize_()
+    optimizer = FGAdam(adapter, betas=(1e-4, 0.9), eps=eps)
+    for _ in range(4):
+        net[0].weight.grad = torch.randn_like(net[0].weight)
+        optimizer.step()
+    for bound, norm in list(zip(seen.bounds, seen.norms, strict=True))[1:]:
+        torch.testing.assert_close(bound, norm, rtol=1e-3, atol=0)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    betas=st.lists(
+        st.sampled_from([(0.9, 0.999), (0.5, 0.9), (0.99, 0.5), (0.9, 0.0)]), min_size=4, max_size=4
+    ),
+    eps=st.lists(st.sampled_from([1e-8, 1.0, 1e-3]), min_size=4, max_size=4),
+    scales=st.lists(st.sampled_from([1.0, 1e-3, 1e3, 0.0]), min_size=4, max_size=4),
+    seed=st.integers(0, 1000),
+)
+def test_bounds_of_adams_directions_hold(betas, eps, scales, seed):
+    """Whatever gradients do, and options between two steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        seen = Bounds(patch)
+        net = layer((3, 3), 3, 6, seed)
+        optimizer = FGAdam(POMAdapter(net, radius=1.0).initialize_())
+        for i, gradient in enumerate(gradients_of(net, 4, seed)):
+            optimizer.param_groups[0].update(betas=betas[i], eps=eps[i])
+            net[0].weight.grad = scales[i] * gradient
+            optimizer.step()
+    for bound, norm in zip(seen.bounds, seen.norms, strict=True):
+        assert (bound >= (1 - 1e-5) * norm).all()
 
 
 def two_layers():

@@ -237,17 +237,17 @@ struct AdamRows {
 };
 
 struct Factors {
-    const float *square;     // squared norm of each component's gradient
-    const float *norm;       // of its first moment before the step; 0: not known
-    float *average, *factor; // second moments, and factors of first moments that give directions
-    const int32_t *pom;      // over which bounds of squared norms of directions are summed
+    float *each;             // of each component: the gradient's squared norm, then the factor of
+                             // its first moment that gives the direction
+    float *average;          // second moments
+    const int32_t *pom;      // over which squares of gradients times factors are summed
     int64_t n;
-    float entries, first, second, root_scale, eps, scale;   // as in AdamRows
+    float entries, second, root_scale, eps, scale;   // as in AdamRows
 };
 
 // The number of this interface, and the sizes of what is passed through it.
 extern "C" int64_t fgblocks_interface() {
-    return 6 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows) + sizeof(Factors));
+    return 7 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows) + sizeof(Factors));
 }
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
@@ -352,23 +352,20 @@ extern "C" void fgrows_adam(const AdamRows *layers, int32_t n, int32_t threads) 
 // the compiler makes vectors of them.
 static void set_factors(const Factors f, int64_t start, double *sums) {
     const int64_t n = std::min(ROWS, f.n - start);
-    const float *square = f.square + start, *norm = f.norm ? f.norm + start : nullptr;
     float *average = f.average + start, share = 1.0f / f.entries;
-    float factor[ROWS], bound[ROWS];
-    for (int64_t i = 0; i < n; ++i)
-        average[i] += f.second * (share * square[i] - average[i]);
+    float square[ROWS], factor[ROWS];
+    std::memcpy(square, f.each + start, n * sizeof(float));
+    for (int64_t i = 0; i < n; ++i) average[i] += f.second * (share * square[i] - average[i]);
     for (int64_t i = 0; i < n; ++i)
         factor[i] = f.scale / (std::sqrt(average[i]) * f.root_scale + f.eps);
-    for (int64_t i = 0; i < n; ++i) bound[i] = f.first * std::sqrt(square[i]);
-    for (int64_t i = 0; i < n; ++i) bound[i] += norm ? (1 - f.first) * norm[i] : INFINITY;
-    for (int64_t i = 0; i < n; ++i) bound[i] *= factor[i];
-    std::memcpy(f.factor + start, factor, n * sizeof(float));
-    for (int64_t i = 0; i < n; ++i) sums[f.pom[start + i]] += double(bound[i]) * bound[i];
+    std::memcpy(f.each + start, factor, n * sizeof(float));
+    for (int64_t i = 0; i < n; ++i) square[i] = factor[i] * (factor[i] * square[i]);
+    for (int64_t i = 0; i < n; ++i) sums[f.pom[start + i]] += square[i];
 }
 
 // Bring the second moments of the components of some layers up to date, and give the factors of
 // their first moments, which the step brings up to date.
-// sums: threads x poms, zeroed by the caller; infinite where a norm is not known.
+// sums: threads x poms, zeroed by the caller.
 extern "C" void fgrows_factors(const Factors *layers, int32_t n, double *sums, int64_t poms,
                                int32_t threads) {
 #pragma omp parallel num_threads(threads)

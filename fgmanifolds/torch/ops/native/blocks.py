@@ -68,10 +68,9 @@ class _Factors(ctypes.Structure):
     """As in blocks.cpp."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("square", "norm", "average", "factor", "pom")),
+        *((name, ctypes.c_void_p) for name in ("each", "average", "pom")),
         ("n", ctypes.c_int64),
-        *((name, ctypes.c_float) for name in ("entries", "first", "second")),
-        *((name, ctypes.c_float) for name in ("root_scale", "eps", "scale")),
+        *((name, ctypes.c_float) for name in ("entries", "second", "root_scale", "eps", "scale")),
     ]
 
 
@@ -79,7 +78,7 @@ class _Factors(ctypes.Structure):
 ADAM_ROWS, FACTORS = np.dtype(_AdamRows), np.dtype(_Factors)
 
 #: What the library must say of itself: version, and the sizes of the structures.
-INTERFACE = 6 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000
+INTERFACE = 7 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000
 INTERFACE += ctypes.sizeof(_AdamRows) + ctypes.sizeof(_Factors)
 
 
@@ -396,34 +395,40 @@ class FactorRows(NamedTuple):
 
     Attributes
     ----------
-    tensors : tuple of Tensor or None
-        Squared norms of the components' gradients, norms of their first moments (None: not
-        known), second moments, factors, and int32 numbers of their POMs, each of shape [n].
+    each : Tensor of shape [n]
+        Squared norms of the components' gradients; becomes the factors.
+    average : Tensor of shape [n]
+        Second moments.
+    pom : int32 tensor of shape [n]
+        Number of each component's POM.
     numbers : tuple of float
         The other fields.
     """
 
-    tensors: tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]
+    each: Tensor
+    average: Tensor
+    pom: Tensor
     numbers: tuple[float, ...]
+
+    def fields(self) -> tuple[float, ...]:
+        """As the structure has them."""
+        return (*(x.data_ptr() for x in self[:3]), *self.numbers)
 
 
 def set_factors_(layers: Sequence[FactorRows], sums: Tensor) -> None:
-    """Bring second moments up to date, and write the factors that give directions, in one call.
+    """Bring second moments up to date, and set the factors that give directions, in one call.
 
     Parameters
     ----------
     layers : sequence of FactorRows
     sums : float64 tensor of shape [threads, POMs]
-        Zeros; takes bounds of the squared norms of the directions.
+        Zeros; takes the squared norms of the gradients times the factors.
     """
-    fields = [
-        (*(0 if x is None else x.data_ptr() for x in own.tensors), *own.numbers) for own in layers
-    ]
-    rows = np.array(fields, dtype=FACTORS)
+    rows = np.array([one.fields() for one in layers], dtype=FACTORS)
     load_blocks().fgrows_factors(
         rows.ctypes.data, len(rows), sums.data_ptr(), sums.shape[1], len(sums)
     )
-    torch.autograd.graph.increment_version([own.tensors[2] for own in layers])
+    torch.autograd.graph.increment_version([one.average for one in layers])
 
 
 class Rows:

@@ -27,14 +27,13 @@ struct Layer {
     int64_t fresh;         // 1: the buffer holds nothing yet
     int64_t mixed;         // 1: some manifolds are Stiefel's, whose columns mix
     int64_t inputs;        // channels_last: kernels beside each other, as planes; else 0
-    float *square, *norm;  // of each kernel: squared norm of the gradient, norm of the momentum
-    const float *scale;    // factor of each kernel's momentum
+    float *each;           // of each kernel: the gradient's squared norm, or the momentum's factor
 };
 
 struct Options {
     float momentum, dampening, decay, sign;
     int32_t nesterov, write;
-    int32_t scaled;        // 1: momenta are multiplied by the scales, and their norms are kept
+    int32_t scaled;        // 1: momenta are multiplied by the factors
 };
 
 INLINE Vec splat(float x) {
@@ -207,13 +206,12 @@ INLINE void store(float *to, const Vec &v, const Block &k) {
     std::memcpy(to + k.start, &v, (FULL ? LANES : k.count) * sizeof(float));
 }
 
-// Multiply the momenta of some kernels by their factors; keep their norms.
+// Multiply the momenta of some kernels by their factors.
 template <bool FULL>
 INLINE void scale_planes(const Layer &layer, const Options &o, const Block &k, Vec *m) {
     if (!o.scaled) return;
-    if (o.write) store<FULL>(layer.norm, root(squared_norm(m)), k);
-    const Vec scale = load<FULL>(layer.scale, k);
-    for (int e = 0; e < ENTRIES; ++e) m[e] *= scale;
+    const Vec factor = load<FULL>(layer.each, k);
+    for (int e = 0; e < ENTRIES; ++e) m[e] *= factor;
 }
 
 // Directions from gradients, and momentum brought up to date, in the order of memory.
@@ -357,7 +355,7 @@ INLINE void square_block(const Layer &layer, const Block &k, bool each, double *
     get<FULL, PLANES>(m, layer.gradient + k.offset, layer.inputs, k.count);
     turn<PLANES>(planes, m);
     const Vec square = squared_norm(planes);
-    if (each) store<FULL>(layer.square, square, k);
+    if (each) store<FULL>(layer.each, square, k);
     for (int l = 0; l < (FULL ? LANES : k.count); ++l) sums[layer.pom[k.start + l]] += square[l];
 }
 
@@ -385,7 +383,7 @@ INLINE double *own_row(double *sums, int64_t length) {
 // Told to the caller, who checks them before anything else: the number of this interface, and
 // the sizes of what is passed through it.
 extern "C" int64_t fgsgd_interface() {
-    return 5 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
+    return 6 * 1000000 + (int64_t)sizeof(Layer) * 1000 + (int64_t)sizeof(Options);
 }
 
 // Sum the squares of all gradients over POMs: not finite where an entry is not. Keep those of each

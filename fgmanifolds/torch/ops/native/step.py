@@ -33,7 +33,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 ARRAYS = 32
 
 #: Number of the interface.
-VERSION = 5
+VERSION = 6
 
 
 #: Libraries with the places of their layers among some, and the layers' rows.
@@ -50,7 +50,7 @@ class _Layer(ctypes.Structure):
         ("fresh", ctypes.c_int64),
         ("mixed", ctypes.c_int64),
         ("inputs", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("square", "norm", "scale")),
+        ("each", ctypes.c_void_p),
     ]
 
 
@@ -208,29 +208,6 @@ class Taken:
         self.addresses = (*self.addresses[:2], buffer.data_ptr())
 
 
-class Kernelwise(NamedTuple):
-    """Numbers for each kernel of a layer, float32 of shape [n].
-
-    Attributes
-    ----------
-    square : Tensor
-        Squared norm of the gradient.
-    norm : Tensor
-        Norm of the momentum after the last step.
-    scale : Tensor
-        Factor of the momentum.
-    """
-
-    square: Tensor
-    norm: Tensor
-    scale: Tensor
-
-    @classmethod
-    def of(cls, n: int) -> Kernelwise:
-        """Numbers that are not known yet."""
-        return cls(*torch.zeros(3, n))
-
-
 class NativeTable(Bounds):
     """What the C++ step needs to know of some layers; counterpart of ``PomTable``.
 
@@ -240,12 +217,7 @@ class NativeTable(Bounds):
     ----------
     layers : sequence of POMLayer
     scaled : bool
-        Whether momenta go by a scale for each kernel.
-
-    Attributes
-    ----------
-    kernels : list of Kernelwise
-        Of each layer; empty unless `scaled`.
+        Whether momenta go by a factor for each kernel.
 
     Raises
     ------
@@ -255,10 +227,11 @@ class NativeTable(Bounds):
 
     def __init__(self, layers: Sequence[POMLayer], *, scaled: bool = False) -> None:
         super().__init__(layers, torch.empty(0, dtype=torch.float32))
-        self.kernels = [Kernelwise.of(layer.view.n_components) for layer in layers if scaled]
-        own: Sequence[Kernelwise | None] = self.kernels or [None] * len(layers)
-        rows = zip(layers, self.offsets, own, strict=False)
-        self._rows = [_Row(layer, offset, kernels) for layer, offset, kernels in rows]
+        self._scaled = scaled
+        self._rows = [
+            _Row(layer, offset, scaled=scaled)
+            for layer, offset in zip(layers, self.offsets, strict=False)
+        ]
         self._libraries = [load(*_code(layer)) for layer in layers]
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
@@ -299,24 +272,23 @@ class NativeTable(Bounds):
     def gradient_squares(self, taken: Sequence[Taken]) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
 
-        Not finite where an entry is not. Those of each kernel are kept, if momenta have scales.
+        Not finite where an entry is not. Those of each kernel are kept, if momenta have factors.
         """
         sums = self._single.zero_()
-        each = int(bool(self.kernels))
+        each = int(self._scaled)
         for library, rows in self._calls(taken):
             library.fgsgd_squares(
                 rows.ctypes.data, len(rows), each, sums.data_ptr(), self.n_poms, self._threads
             )
         return sums.sum(0)
 
-    def set_scales(
+    def set_factors(
         self,
         taken: Sequence[Taken],
         averages: Sequence[Tensor],
-        known: Sequence[bool],
         options: Sequence[tuple[float, ...]],
     ) -> Tensor:
-        """Bring second moments up to date, and take the scales of the momenta from them.
+        """Bring second moments up to date, and take the factors of the momenta from them.
 
         :meth:`gradient_squares` must have seen the present gradients.
 
@@ -325,26 +297,22 @@ class NativeTable(Bounds):
         taken : sequence of Taken
         averages : sequence of Tensor
             Second moments of each of them, of shape [n].
-        known : sequence of bool
-            Whether its momentum is that of the last step.
         options : sequence of tuple
             The last fields of the structure Factors of blocks.cpp.
 
         Returns
         -------
-        float64 tensor of shape [POMs]
-            Upper bounds of the norms of the scaled momenta of the step that follows; infinite
-            where the momentum is not known, 0 for other layers.
+        tensor of shape [POMs]
+            Norms of the gradients times the factors; 0 for other layers.
         """
         sums = self._single.zero_()
-        rows = []
-        for one, average, is_known, numbers in zip(taken, averages, known, options, strict=True):
-            kernels, row = self.kernels[one.position], self._rows[one.position]
-            norm = kernels.norm if is_known else None
-            own = kernels.square, norm, average, kernels.scale, row.pom
-            rows.append(FactorRows(own, (len(row.pom), row.entries, *numbers)))
+        own = [self._rows[one.position] for one in taken]
+        rows = [
+            FactorRows(row.each, average, row.pom, (len(row.pom), row.entries, *numbers))
+            for row, average, numbers in zip(own, averages, options, strict=True)
+        ]
         set_factors_(rows, sums)
-        return sums.sum(0).sqrt_()
+        return sums.sum(0).float().sqrt_()
 
     def run(
         self, taken: Sequence[Taken], factor: Tensor, options: Mapping[str, Any], *, write: bool
@@ -359,7 +327,7 @@ class NativeTable(Bounds):
             The step -r(t) / g of each POM.
         options : mapping
             Parameter group with momentum, dampening, weight decay, nesterov and maximize;
-            scaled, if momenta go by the scales that :meth:`set_scales` has set.
+            scaled, if momenta go by the factors that :meth:`set_factors` has set.
         write : bool
 
         Returns
@@ -406,7 +374,7 @@ def _code(layer: POMLayer) -> tuple[int, int, bool]:
 class _Row:
     """One layer's kinds, radii and POMs, as step.cpp reads them."""
 
-    def __init__(self, layer: POMLayer, offset: int, kernels: Kernelwise | None) -> None:
+    def __init__(self, layer: POMLayer, offset: int, *, scaled: bool) -> None:
         numbers = [KINDS.index(name) for name in layer.manifolds]
         kinds = torch.tensor(numbers, dtype=torch.uint8)
         self._kind = kinds[layer.view.manifold.long()].contiguous()
@@ -415,9 +383,9 @@ class _Row:
         self._mixed = bool((self._kind == KINDS.index("stiefel")).any())
         rows, columns = layer.view.batches[0].shape
         self.entries = rows * columns
-        self._kernelwise = (0, 0, 0) if kernels is None else tuple(x.data_ptr() for x in kernels)
+        self.each = torch.zeros(len(self.pom) if scaled else 0)
 
     def fixed(self) -> tuple[int, ...]:
         """The fields of :class:`_Layer`; what changes from step to step is 0."""
         addresses = (part.data_ptr() for part in (self._kind, self._radius, self.pom))
-        return (0, 0, 0, *addresses, len(self.pom), 0, int(self._mixed), 0, *self._kernelwise)
+        return (0, 0, 0, *addresses, len(self.pom), 0, int(self._mixed), 0, self.each.data_ptr())
