@@ -90,11 +90,16 @@ class RoundedProducts(TorchFunctionMode):
     ) -> Any:
         """Call a function of torch; one of `PRODUCTS` on rounded values."""
         kwargs = kwargs or {}
-        if func not in PRODUCTS:
+        if func not in PRODUCTS or any(map(_is_double, (*args, *kwargs.values()))):
             return func(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
             product = func(*map(_rounded, args), **{k: _rounded(v) for k, v in kwargs.items()})
             return product.to(torch.bfloat16)
+
+
+def _is_double(value: Any) -> bool:
+    """Whether autocast leaves a value as it is."""
+    return isinstance(value, Tensor) and value.dtype == torch.float64
 
 
 def _rounded(value: Any) -> Any:

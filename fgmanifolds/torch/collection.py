@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.distributed import Ranks, share_moments_
-from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.layer import VERSIONS, POMLayer
 from fgmanifolds.torch.ops.native import available, load_moments, loads_or_warns
 from fgmanifolds.torch.selection import Candidate, LayerOptions
 from fgmanifolds.torch.sharded import reshard_, whole
@@ -24,9 +23,6 @@ __all__ = ["Collection", "build_layer"]
 
 #: Layers that make the loss independent of the norm of what comes before them.
 NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-
-#: The two parts of a layer's version: it is asked for in every step.
-CHANGES, RADIUS_VERSION = attrgetter("changes"), attrgetter("_radius._version")
 
 
 def build_layer(
@@ -93,8 +89,7 @@ class Collection:
     @property
     def version(self) -> int:
         """Grows whenever a radius or a set changes, however that was done."""
-        layers = self.layers.values()
-        return sum(map(CHANGES, layers)) + sum(map(RADIUS_VERSION, layers))
+        return sum(map(sum, map(VERSIONS, self.layers.values())))
 
     @property
     def spreads(self) -> list[FeatureSpread]:

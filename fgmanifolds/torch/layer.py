@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,13 +21,16 @@ from fgmanifolds.torch.sharded import whole, wholly
 if TYPE_CHECKING:
     from fgmanifolds.torch.spread import FeatureSpread
 
-__all__ = ["POMLayer"]
+__all__ = ["VERSIONS", "POMLayer"]
 
 #: Added to the variance of features where no smallest spread is set, as in BatchNorm.
 EPSILON = 1e-5
 
 #: Entries of a matrix that are multiplied at once, so that their factors stay in a cache.
 CACHED = 1 << 16
+
+#: The parts of a layer's version, which is asked for in every step.
+VERSIONS = attrgetter("changes", "_radius._version")
 
 
 @dataclass
@@ -121,7 +125,7 @@ class POMLayer:
     @property
     def version(self) -> int:
         """Grows when radii or sets change."""
-        return self.changes + self._radius._version
+        return sum(VERSIONS(self))
 
     @property
     def gamma(self) -> float:

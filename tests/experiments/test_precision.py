@@ -128,6 +128,15 @@ def test_products_are_those_of_bfloat16(name):
         assert float((ours == exact).double().mean()) > 0.98
 
 
+def test_float64_is_left_as_it_is():
+    x = torch.ones(2, 2, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16), RoundedProducts():
+        ours = x @ x, F.linear(x, weight=x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torchs = x @ x, F.linear(x, weight=x)
+    assert [one.dtype for one in ours] == [one.dtype for one in torchs] == [torch.float64] * 2
+
+
 def test_results_are_rounded_once():
     """The product of rounded values is exact before it is rounded: 1 + 2^-8 has no bfloat16."""
     x, y = torch.tensor([[1.0, 2**-8]]), torch.tensor([[1.0], [1.0]])

@@ -186,6 +186,18 @@ def test_filters_of_all_layers_have_one_norm():
     torch.testing.assert_close(torch.cat(norms), torch.full((16,), 1 / 3))
 
 
+def test_versions_grow_however_radii_are_written():
+    adapter = POMAdapter(model())
+    layer, versions = adapter.layers["0"], [adapter.version]
+    layer.radius.mul_(2)
+    versions.append(adapter.version)
+    layer.radius = layer.radius.clone()
+    versions.append(adapter.version)
+    layer.radius[0] = 3.0
+    versions.append(adapter.version)
+    assert versions == sorted(set(versions))
+
+
 def test_radii_follow_sets_that_were_loaded():
     """Of other kernels and blocks than before."""
     nets = model(), model()

@@ -104,6 +104,7 @@ class FGAdam(NativeMomentum):
     def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
         """Along first moments times scales, which give the directions unwritten."""
         assert self._way is not None
+        assert self._way.table is not None
         group = active.group
         states = [self._started(one.weight, one.layer) for one in taken]
         for one, state in zip(taken, states, strict=True):
@@ -113,9 +114,10 @@ class FGAdam(NativeMomentum):
         factors = [_numbers(group, float(state["step"])) for state in states]
         averages = [state["exp_avg_sq"] for state in states]
         growth = self._growth(taken, averages, factors)
-        gradient = self._way.set_factors(taken, averages, factors)
-        for one, average, numbers in zip(taken, averages, factors, strict=True):
-            self._factors[one.layer.name] = average, average._version, numbers
+        numbers = [one[1:] for one in factors]  # the step has the first, its dampening
+        gradient = self._way.table.set_factors(taken, averages, numbers)
+        for one, average, factor in zip(taken, averages, factors, strict=True):
+            self._factors[one.layer.name] = average, average._version, factor
         decay = group["betas"][0]
         own = {"momentum": decay, "dampening": decay, "maximize": group["maximize"], "scaled": True}
         options = {**group, **GIVEN, **own}

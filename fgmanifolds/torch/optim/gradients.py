@@ -74,12 +74,9 @@ def _by(
     kind: Callable[[Tensor], Any], tensors: Sequence[Tensor], places: Sequence[int]
 ) -> list[list[int]]:
     """Places of tensors that are of a kind together."""
-    kinds = [kind(tensors[i]) for i in places]
-    if len(set(kinds)) == 1:
-        return [list(places)]
     found: dict[Any, list[int]] = {}
-    for i, own in zip(places, kinds, strict=True):
-        found.setdefault(own, []).append(i)
+    for i in places:
+        found.setdefault(kind(tensors[i]), []).append(i)
     return list(found.values())
 
 

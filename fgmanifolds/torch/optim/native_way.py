@@ -182,24 +182,6 @@ class NativeWay:
             squares = torch.where(self._poms_of(taken), squares, self._squares)
         self._squares = squares
 
-    def set_factors(
-        self,
-        taken: Sequence[Taken],
-        averages: Sequence[Tensor],
-        factors: Sequence[tuple[float, ...]],
-    ) -> Tensor:
-        """As :meth:`NativeTable.set_factors`.
-
-        Parameters
-        ----------
-        taken : sequence of Taken
-        averages : sequence of Tensor
-        factors : sequence of tuple
-            First comes a number that is not needed.
-        """
-        assert self.table is not None
-        return self.table.set_factors(taken, averages, [numbers[1:] for numbers in factors])
-
     def usable(self, taken: Sequence[Taken]) -> list[Taken]:
         """Layers whose gradient is finite, and not too large for a step."""
         assert self.table is not None
