@@ -23,6 +23,7 @@ if dist.is_available():
 
 __all__ = [
     "PACK",
+    "all_whole",
     "any_sharded",
     "is_sharded",
     "packs",
@@ -54,11 +55,18 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.detach().full_tensor() if is_sharded(tensor) else tensor
 
 
+def all_whole(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Of some tensors, as :func:`whole`."""
+    return [whole(tensor) for tensor in tensors] if any_sharded(tensors) else list(tensors)
+
+
 @contextmanager
 def wholly(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Give tensors whole; what is written to them is written to the shards in the end."""
-    found = [whole(tensor) for tensor in tensors]
+    found = all_whole(tensors)
     yield found
+    if not any_sharded(tensors):
+        return
     for tensor, full in zip(tensors, found, strict=True):
         if is_sharded(tensor):
             mesh, places = tensor.device_mesh, tensor.placements
@@ -81,6 +89,8 @@ def reshard_(model: nn.Module) -> None:
 
 def packs(tensors: Sequence[Tensor]) -> list[int]:
     """Number of the pack that each weight belongs to: -1, or shards of about PACK entries."""
+    if not any_sharded(tensors):
+        return [-1] * len(tensors)
     found, filled, number = [], 0, 0
     for tensor in tensors:
         if not is_sharded(tensor):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from fgmanifolds.torch.components import Blocks, ComponentBatch, Kernels
+from fgmanifolds.torch.components import Blocks, Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native.blocks import Block, BlockSteps, Rows, blocks_of
+from fgmanifolds.torch.ops.native.plain import are_whole
 
-__all__ = ["ComponentScales"]
+__all__ = ["BlockMoments", "ComponentScales"]
 
 
 class ComponentScales:
@@ -26,8 +29,9 @@ class ComponentScales:
         self._batches, self._n = layer.view.batches, layer.view.n_components
         self._members: list[Tensor] | None = None
         self._flat: Tensor | None = layer.is_euclidean.float() if layer.is_euclidean.any() else None
-        walk = native and layer.view.lines is not None
-        self._steps = _flat_steps(self._batches, self._n) if walk else None
+        #: Whether :class:`BlockMoments` is for it.
+        self.walks = native and layer.view.lines is not None
+        self._steps = _flat_steps([layer]) if self.walks else None
         (first, *others) = self._batches
         #: Entries of a component, if components lie in storage one after the other, in order.
         self._entries = None
@@ -51,12 +55,6 @@ class ComponentScales:
         tensor : Tensor
         kind : torch.dtype
         """
-        own = None if self._steps is None else self._steps.take([tensor])
-        if self._steps is not None and own is not None:
-            sums = self._steps.project(own, own).to(kind)
-            for batch, members in zip(self._batches, self._members_on(sums.device), strict=True):
-                sums[members] /= batch.shape[0] * batch.shape[1]
-            return sums
         if self._entries is not None:
             return self._means_of_rows(tensor.reshape(-1, self._entries).to(kind))
         means = tensor.new_empty(self._n, dtype=kind)
@@ -113,12 +111,61 @@ class ComponentScales:
         tensor.copy_(self.scaled(tensor, 1 - share * self._flat))
 
 
-def _flat_steps(batches: list[ComponentBatch], n: int) -> BlockSteps:
-    """Functions that take all blocks of a matrix as Euclidean ones."""
-    blocks = [batch for batch in batches if isinstance(batch, Blocks)]
-    found = [
-        Block(rows, columns, number, 0)
-        for batch in blocks
-        for number, (rows, columns) in zip(batch.members.tolist(), blocks_of(batch), strict=True)
-    ]
-    return BlockSteps({0: found}, {0: blocks[0].stored}, torch.ones(n))
+class BlockMoments:
+    """Running means of gradients, and mean squares, of several layers' blocks: one pass of C++.
+
+    Parameters
+    ----------
+    layers : sequence of POMLayer
+        Such that :attr:`ComponentScales.walks`.
+    """
+
+    def __init__(self, layers: Sequence[POMLayer]) -> None:
+        self._steps = _flat_steps(layers)
+        self._sizes = [layer.view.n_components for layer in layers]
+        entries = [torch.empty(n) for n in self._sizes]
+        for layer, own in zip(layers, entries, strict=True):
+            for batch in layer.view.batches:
+                own[batch.members.long()] = float(batch.shape[0] * batch.shape[1])
+        self._shares = 1 / torch.cat(entries)
+
+    @staticmethod
+    def take(columns: Sequence[Sequence[Tensor]]) -> bool:
+        """Whether C++ can read all tensors of some columns, which are alike in sizes.
+
+        Parameters
+        ----------
+        columns : sequence of sequence of Tensor
+        """
+        numels = list(map(Tensor.numel, columns[0]))
+        return all(are_whole(own, numels) for own in columns)
+
+    def average_(
+        self, means: Sequence[Tensor], vectors: Sequence[Tensor], share: float
+    ) -> list[Tensor]:
+        """Bring means nearer to vectors; for each layer the mean squares of the latter's blocks.
+
+        Parameters
+        ----------
+        means, vectors : sequence of Tensor
+            One for each layer.
+        share : float
+            Of the new vectors in the means.
+        """
+        squares = self._steps.average_(means, vectors, share)
+        return list(squares.mul_(self._shares).split(self._sizes))
+
+
+def _flat_steps(layers: Sequence[POMLayer]) -> BlockSteps:
+    """Functions that take all blocks of some layers as Euclidean ones, layer after layer."""
+    found: dict[int, list[Block]] = {}
+    shapes: dict[int, tuple[int, int]] = {}
+    first = 0
+    for i, layer in enumerate(layers):
+        batches = [batch for batch in layer.view.batches if isinstance(batch, Blocks)]
+        found[i], shapes[i] = [], batches[0].stored
+        for batch in batches:
+            rows = zip(batch.members.tolist(), blocks_of(batch), strict=True)
+            found[i] += [Block(*lines, first + number, 0) for number, lines in rows]
+        first += layer.view.n_components
+    return BlockSteps(found, shapes, torch.ones(first))

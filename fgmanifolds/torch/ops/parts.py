@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -69,6 +70,14 @@ class Part(abc.ABC):
         self.radius = torch.cat([layer.radius[own] for layer, own in pairs]).to(like)
         self.pom = torch.cat(poms).to(like.device, torch.int32)
         self._squares = self.radius
+        self._sizes = [layer.view.n_components for layer in layers]
+
+    @cached_property
+    def components(self) -> Tensor:
+        """Numbers of the components, which are counted through all layers."""
+        starts = torch.tensor([0, *self._sizes]).cumsum(0).tolist()
+        numbers = [one.members.long() + starts[one.position] for one in self.sources]
+        return torch.cat(numbers).to(self.pom)
 
     @property
     def scale(self) -> Tensor:
@@ -177,7 +186,7 @@ class BatchedPart(Part):
     def __init__(self, manifold: str, retraction: str, native: bool, *args: Any) -> None:
         super().__init__(*args)
         self._name, self._retraction = manifold, retraction
-        self._kept: tuple[Tensor, Tensor] | None = None
+        self._kept: tuple[Tensor, Tensor, BlockCopies | None] | None = None
         self._copies: BlockCopies | None = None
         batches = [(one.position, one.batch) for one in self.sources]
         if native and all(isinstance(batch, Blocks) and not batch.swapped for _, batch in batches):
@@ -191,49 +200,64 @@ class BatchedPart(Part):
         """As :meth:`Part.by_manifold`."""
         yield self._name, slice(None)
 
+    def _copies_of(self, *columns: Sequence[Tensor]) -> BlockCopies | None:
+        """What reads and writes blocks by C++, if it takes all of these tensors."""
+        return self._copies if self._copies is not None and self._copies.fit(*columns) else None
+
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """As :meth:`Part.gather`."""
-        if self._copies is not None and self._copies.fits(tensors):
-            return self._copies.read(tensors)
+        return self._read(tensors, self._copies_of(tensors))
+
+    def _read(self, tensors: Sequence[Tensor], copies: BlockCopies | None) -> Tensor:
+        if copies is not None:
+            return copies.read(tensors)
         read = [one.batch.read(tensors[one.position]) for one in self.sources]
         return (read[0] if len(read) == 1 else torch.cat(read)).to(self.radius.dtype)
 
-    def _unit(self, weights: Sequence[Tensor]) -> Tensor:
-        """The weights at radius 1."""
-        if self._copies is not None and self._copies.fits(weights):
-            return self._copies.read(weights, 1 / self.radius)
-        return self.gather(weights) / self.scale
+    def _unit_and_tangent(
+        self, weights: Sequence[Tensor], vectors: Sequence[Tensor], copies: BlockCopies | None
+    ) -> tuple[Tensor, Tensor]:
+        """The weights at radius 1, and the vectors projected there."""
+        if copies is not None:
+            unit = copies.read(weights, 1 / self.radius)
+        else:
+            unit = self._read(weights, None) / self.scale
+        return unit, OPS[self._name].project(unit, self._read(vectors, copies))
 
-    def _scatter_(self, tensors: Sequence[Tensor], components: Tensor, scale: Tensor) -> None:
-        if self._copies is not None and self._copies.fits(tensors):
-            self._copies.write_(tensors, components, scale)
+    def _scatter_(
+        self,
+        tensors: Sequence[Tensor],
+        components: Tensor,
+        scale: Tensor,
+        copies: BlockCopies | None,
+    ) -> None:
+        if copies is not None:
+            copies.write_(tensors, components, scale)
             return
         for one, part in self.split(components * scale[:, None, None]):
             one.batch.write_(tensors[one.position], part)
 
-    def _tangent(self, unit: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        return OPS[self._name].project(unit, self.gather(vectors))
-
     def tangents_(self, weights: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
         """As :meth:`Part.tangents_`."""
-        tangent = self._tangent(self._unit(weights), vectors)
-        self._scatter_(vectors, tangent, torch.ones_like(self.radius))
+        copies = self._copies_of(weights, vectors)
+        _, tangent = self._unit_and_tangent(weights, vectors, copies)
+        self._scatter_(vectors, tangent, torch.ones_like(self.radius), copies)
 
     def project(self, weights: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
         """As :meth:`Part.project`."""
-        unit = self._unit(weights)
-        tangent = self._tangent(unit, directions)
-        self._kept, self._squares = (unit, tangent), _squared_norm(tangent)
+        copies = self._copies_of(weights, directions)
+        unit, tangent = self._unit_and_tangent(weights, directions, copies)
+        self._kept, self._squares = (unit, tangent, copies), _squared_norm(tangent)
         return self._squares
 
     def move_(self, weights: Sequence[Tensor], move: Tensor) -> None:
         """As :meth:`Part.move_`."""
         assert self._kept is not None
-        (unit, tangent), self._kept = self._kept, None
+        (unit, tangent, copies), self._kept = self._kept, None
         move, longest = self._bounded(move)
         step = tangent * (move / self.radius)[:, None, None]
         unit = OPS[self._name].retract(unit, step, self._retraction, longest)
-        self._scatter_(weights, unit, self.radius)
+        self._scatter_(weights, unit, self.radius, copies)
 
 
 def _squared_norm(x: Tensor) -> Tensor:

@@ -294,6 +294,7 @@ class PomTable(Bounds):
         lr: float | Tensor,
         denominator: Callable[[Tensor, slice, UnitGeometry], Tensor],
         references: Callable[[], Sequence[Tensor]],
+        factors: Sequence[Tensor | None] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Lines 5 to 7 of Algorithm 1: project, scale the step, retract, in place.
 
@@ -309,21 +310,37 @@ class PomTable(Bounds):
             geometry to g.
         references : callable
             Gives the weights that distances are measured to.
+        factors : sequence of (Tensor or None), optional
+            Of each layer's components, which their directions go by. Default: 1.
 
         Returns
         -------
         norm, g : tensors of shape [POMs]
         """
         norms, denominators = self.like.new_empty(2, self.n_poms)
+        every = self._factors(factors)
         for unit in self.units:
+            # Projections are linear: a factor may come after them.
             each = [part.project(weights, directions) for part in unit.parts]
+            own = None if every is None else [every[part.components] for part in unit.parts]
+            if own is not None:
+                each = [x * f * f for x, f in zip(each, own, strict=True)]
             norm = unit.sums(each, self.like).sqrt()
             g = denominator(norm, unit.poms, UnitGeometry(self, unit, weights, references))
             norms[unit.poms], denominators[unit.poms] = norm, g
             factor = (-lr / g).to(self.like)
-            for part in unit.parts:
-                part.move_(weights, factor.index_select(0, part.pom - unit.poms.start))
+            for i, part in enumerate(unit.parts):
+                move = factor.index_select(0, part.pom - unit.poms.start)
+                part.move_(weights, move if own is None else move * own[i])
         return norms, denominators
+
+    def _factors(self, given: Sequence[Tensor | None] | None) -> Tensor | None:
+        """Factors of all components, layer after layer; None if all are 1."""
+        if given is None or all(own is None for own in given):
+            return None
+        ones = [self.like.new_ones(layer.view.n_components) for layer in self.layers]
+        pairs = zip(given, ones, strict=True)
+        return torch.cat([one if own is None else own.to(one) for own, one in pairs])
 
 
 def _packs_of_layers(layers: Sequence[POMLayer], size: int) -> list[list[POMLayer]]:

@@ -347,7 +347,7 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         grads = self._gradients(active, group)
         if group["momentum_space"] == "tangent":
             grads = self._poms.on_tangent_spaces(active, self.state, grads, self.tangent_state)
-        directions = self.direction(params, grads, group)
+        directions, factors = self._scaled_directions(params, grads, group)
         if len(directions) != len(params):
             raise ValueError(
                 f"direction() gave {len(directions)} directions for {len(params)} parameters."
@@ -362,7 +362,16 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
                 way.look(taken)
                 active = self._step_natively(active, taken, {**group, **GIVEN})
             scale = self.gradient_scale(group)
-            self._poms.step_(active, self.state, by_weight, scale, self._references)
+            self._poms.step_(active, self.state, by_weight, scale, self._references, factors)
+
+    def _scaled_directions(
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Directions, and factors of the components of some, by the weight, that they go by.
+
+        A multiple is not written out, since projections are linear.
+        """
+        return self.direction(params, grads, group), {}
 
     def _gradients(self, active: Active, group: dict[str, Any]) -> list[Tensor]:
         """Gradients with the sign of `maximize` and with weight decay."""

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.component_scales import ComponentScales
-from fgmanifolds.torch.ops.native import Taken
+from fgmanifolds.torch.ops.native import Taken, can_hold
 from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
 from fgmanifolds.torch.ops.native.plain import are_whole
 from fgmanifolds.torch.ops.table import computing_type
+from fgmanifolds.torch.optim.adam_moments import AdamMoments
 from fgmanifolds.torch.optim.building import GIVEN
-from fgmanifolds.torch.optim.foreach import lerp_
 from fgmanifolds.torch.optim.fused import adam_ as fused_adam_
 from fgmanifolds.torch.optim.fused import taken_of
 from fgmanifolds.torch.optim.groups import check_real
@@ -110,8 +109,9 @@ class FGAdam(NativeMomentum):
         for one, state in zip(taken, states, strict=True):
             if one.buffer is None:
                 one.remember_in(state["exp_avg"], fresh=False)
-        _count_([state["step"] for state in states])
-        factors = [_numbers(group, float(state["step"])) for state in states]
+        steps = self._counted(group, states)
+        known = {step: _numbers(group, step) for step in set(steps)}
+        factors = [known[step] for step in steps]
         averages = [state["exp_avg_sq"] for state in states]
         growth = self._growth(taken, averages, factors)
         numbers = [one[1:] for one in factors]  # the step has the first, its dampening
@@ -124,6 +124,20 @@ class FGAdam(NativeMomentum):
         bound = self._way.bound(taken, options, gradient, growth)
         return self._step_natively(active, taken, options, bound)
 
+    def _counted(self, group: dict[str, Any], states: Sequence[dict[str, Any]]) -> list[float]:
+        """Numbers of steps, one more than before; the states hold views of one tensor of them."""
+        flat, views = self._step_counts.get(id(group), (torch.empty(0), ()))
+        if len(views) != len(states) or any(
+            state["step"] is not view for state, view in zip(states, views, strict=True)
+        ):
+            flat = torch.tensor([float(state["step"]) for state in states], dtype=torch.float64)
+            views = flat.unbind()
+            self._step_counts[id(group)] = flat, views
+            for state, view in zip(states, views, strict=True):
+                state["step"] = view
+        numbers: list[float] = flat.add_(1).tolist()
+        return numbers
+
     def _growth(
         self, taken: Sequence[Taken], averages: Sequence[Tensor], factors: Sequence[Factor]
     ) -> float:
@@ -132,16 +146,15 @@ class FGAdam(NativeMomentum):
         Momenta of layers whose second moments are not those of the last step are forgotten.
         """
         assert self._way is not None
-        growth, unknown = 0.0, []
+        pairs, unknown = set(), []
         for one, average, now in zip(taken, averages, factors, strict=True):
             known, version, before = self._factors.get(one.layer.name, (None, 0, now))
             if known is not average or version != average._version or now.second == 1:
                 unknown.append(one)
                 continue
-            root = (1 - now.second) ** -0.5 * before.root_scale / now.root_scale
-            growth = max(growth, now.scale / before.scale * max(root, before.eps / now.eps))
+            pairs.add((before, now))
         self._way.forget_momenta(unknown)
-        return growth
+        return max((_growth(*pair) for pair in pairs), default=0.0)
 
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGAdam:
@@ -161,7 +174,7 @@ class FGAdam(NativeMomentum):
             p.mul_(1 - share)
         for layer in active.layers:
             with wholly([layer.weight]) as (full,):
-                self._scales_of(layer).shrink_(full, share)
+                self._moments.scales_of(layer).shrink_(full, share)
 
     def direction(
         self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
@@ -174,19 +187,65 @@ class FGAdam(NativeMomentum):
         grads : list of Tensor
         group : dict
         """
+        vectors, factors = self._vectors(params, grads, group)
+        return self._multiplied(params, vectors, factors)
+
+    def _scaled_directions(
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        if type(self).direction is not FGAdam.direction:
+            return super()._scaled_directions(params, grads, group)
+        vectors, factors = self._vectors(params, grads, group)
+        # The C++ step of small kernels takes directions as they are.
+        ready = {} if self._native_way() is None else self._kernels_of(params, factors)
+        left = {key: own for key, own in factors.items() if key not in ready}
+        return self._multiplied(params, vectors, ready), left
+
+    def _kernels_of(
+        self, params: Sequence[Tensor], factors: dict[int, Tensor]
+    ) -> dict[int, Tensor]:
+        """Factors of small kernels."""
+        by_weight = self._guards.layers_by_weight()
+        return {key: own for key, own in factors.items() if can_hold(by_weight[key])}
+
+    def _multiplied(
+        self, params: Sequence[Tensor], vectors: Sequence[Tensor], factors: dict[int, Tensor]
+    ) -> list[Tensor]:
+        """Vectors of weights' shapes, the components of some times their factors."""
+        by_weight = self._guards.layers_by_weight()
+        return [
+            self._moments.scales_of(by_weight[id(p)]).scaled(whole(vector), factors[id(p)])
+            if id(p) in factors
+            else vector
+            for p, vector in zip(params, vectors, strict=True)
+        ]
+
+    def _vectors(
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Directions, but for factors of components, by the weight, that they are to go by."""
         by_weight = self._guards.layers_by_weight()
         layers = [by_weight.get(id(p)) for p in params]
         states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
         _count_([state["step"] for state in states])
-        found = [
+        rows = [
             self._for_cpp(grad, state, layer, group)
             for grad, state, layer in zip(grads, states, layers, strict=True)
         ]
-        adam_([one for one in found if one is not None])
-        left = [i for i, one in enumerate(found) if one is None]
+        adam_([one for one in rows if one is not None])
+        found = {i: one.out for i, one in enumerate(rows) if one is not None}
+        left = [i for i, one in enumerate(rows) if one is None]
         own = [grads[i] for i in left], [states[i] for i in left], [layers[i] for i in left]
-        rest = iter(self._by_torch(*own, group) if left else ())
-        return [next(rest) if one is None else one.out for one in found]
+        roots = dict(zip(left, self._moments.update_(*own, group) if left else (), strict=True))
+        found |= {i: states[i]["exp_avg"] for i in left}
+        plain = [i for i in left if layers[i] is None]
+        if plain:
+            shares = torch._foreach_div([found[i] for i in plain], [roots[i] for i in plain])
+            found |= zip(plain, shares, strict=True)
+        curved = [i for i in left if layers[i] is not None]
+        factors = torch._foreach_reciprocal([roots[i] for i in curved]) if curved else ()
+        keys = [id(params[i]) for i in curved]
+        return [found[i] for i in range(len(params))], dict(zip(keys, factors, strict=True))
 
     def _for_cpp(
         self,
@@ -196,74 +255,17 @@ class FGAdam(NativeMomentum):
         group: dict[str, Any],
     ) -> AdamRows | None:
         """What the C++ function takes of a layer of small kernels; None for others."""
-        rows = None if layer is None else self._scales_of(layer).rows
+        rows = None if layer is None else self._moments.scales_of(layer).rows
         if rows is None or not grad.is_cpu:
             return None
         numbers = _numbers(group, float(state["step"]))
         return rows.adam(grad, state["exp_avg"], state["exp_avg_sq"], numbers)
 
-    def _by_torch(
-        self,
-        grads: list[Tensor],
-        states: list[dict[str, Any]],
-        layers: list[POMLayer | None],
-        group: dict[str, Any],
-    ) -> list[Tensor]:
-        first, second = group["betas"]
-        moments = [state["exp_avg"] for state in states]
-        lerp_(moments, grads, group["foreach"], weight=1 - first)
-        averages = [state["exp_avg_sq"] for state in states]
-        lerp_(averages, self._mean_squares(grads, layers), group["foreach"], weight=1 - second)
-        roots = torch._foreach_sqrt(averages)
-        steps = [state["step"] for state in states]
-        torch._foreach_div_(roots, _bias_corrections(second, steps, root=True))
-        torch._foreach_add_(roots, group["eps"])
-        torch._foreach_mul_(roots, _bias_corrections(first, steps))
-        return self._divided(moments, roots, layers)
-
     def _forget(self) -> None:
         super()._forget()
         self._factors: dict[str, tuple[Tensor, int, Factor]] = {}
-        self._scales: dict[str, tuple[int, ComponentScales]] = {}
-
-    def _scales_of(self, layer: POMLayer) -> ComponentScales:
-        """Kept until the layer's sets or radii change."""
-        known = self._scales.get(layer.name)
-        if known is None or known[0] != layer.version:
-            known = layer.version, ComponentScales(layer, native=self._native_blocks)
-            self._scales[layer.name] = known
-        return known[1]
-
-    def _mean_squares(
-        self, grads: Sequence[Tensor], layers: Sequence[POMLayer | None]
-    ) -> list[Tensor]:
-        """Squares of the entries, or their mean over each component."""
-        pairs = list(zip(grads, layers, strict=True))
-        plain = [x.to(computing_type(x.dtype)) for x, layer in pairs if layer is None]
-        squares = iter(torch._foreach_mul(plain, plain) if plain else ())
-        return [
-            next(squares)
-            if layer is None
-            else self._scales_of(layer).mean_squares(whole(x), computing_type(x.dtype))
-            for x, layer in pairs
-        ]
-
-    def _divided(
-        self,
-        moments: Sequence[Tensor],
-        roots: Sequence[Tensor],
-        layers: Sequence[POMLayer | None],
-    ) -> list[Tensor]:
-        """Each entry, or each component, by its root."""
-        found = list(zip(moments, roots, layers, strict=True))
-        plain = [(moment, root) for moment, root, layer in found if layer is None]
-        shares = iter(torch._foreach_div(*map(list, zip(*plain, strict=True))) if plain else ())
-        return [
-            next(shares)
-            if layer is None
-            else self._scales_of(layer).scaled(whole(moment), 1 / root)
-            for moment, root, layer in found
-        ]
+        self._moments = AdamMoments(native=self._native_blocks)
+        self._step_counts: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
 
     def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
         state: dict[str, Any] = self.state[p]
@@ -306,6 +308,12 @@ class Factor(NamedTuple):
     scale: float
 
 
+def _growth(before: Factor, now: Factor) -> float:
+    """By how much the factor may grow from one step to the next, whose gradient may be 0."""
+    root = (1 - now.second) ** -0.5 * before.root_scale / now.root_scale
+    return now.scale / before.scale * max(root, before.eps / now.eps)
+
+
 def _numbers(group: dict[str, Any], step: float) -> Factor:
     """Those of a step, counted from 1."""
     first, second = group["betas"]
@@ -319,16 +327,3 @@ def _count_(steps: list[Tensor]) -> None:
         torch._foreach_add_(steps, torch.ones((), dtype=torch.float64), alpha=1)
     else:
         torch._foreach_add_(steps, 1)
-
-
-def _bias_corrections(
-    decay: float, steps: Sequence[Tensor], *, root: bool = False
-) -> list[float] | list[Tensor]:
-    """1 - decay^step or its root: the share of a running mean that its steps are.
-
-    Numbers on the CPU; elsewhere tensors, since nothing may wait for a device.
-    """
-    power = 0.5 if root else 1.0
-    if all(step.is_cpu for step in steps):
-        return [(1 - decay**step) ** power for step in map(float, steps)]
-    return [(1 - decay**step) ** power for step in steps]

@@ -101,16 +101,15 @@ class FGSGD(NativeMomentum):
         momentum, foreach = group["momentum"], group["foreach"]
         if momentum == 0:
             return grads
-        old, new = [], []
-        for p, grad in zip(params, grads, strict=True):
-            state = self.state[p]
-            if "momentum_buffer" in state:
-                old.append(state["momentum_buffer"])
-                new.append(grad)
-            else:
-                state["momentum_buffer"] = grad.clone(memory_format=torch.preserve_format)
-        decay_(old, new, foreach, keep=momentum, share=1 - group["dampening"])
-        buffers = [self.state[p]["momentum_buffer"] for p in params]
+        states = [self.state[p] for p in params]
+        known = [i for i, state in enumerate(states) if "momentum_buffer" in state]
+        old = [states[i]["momentum_buffer"] for i in known]
+        decay_(old, [grads[i] for i in known], foreach, keep=momentum, share=1 - group["dampening"])
+        if len(known) < len(states):
+            for state, grad in zip(states, grads, strict=True):
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = grad.clone(memory_format=torch.preserve_format)
+        buffers = [state["momentum_buffer"] for state in states]
         return added(grads, buffers, foreach, alpha=momentum) if group["nesterov"] else buffers
 
     def state_shapes(self, parameter: Tensor, layer: POMLayer | None) -> dict[str, tuple[int, ...]]:

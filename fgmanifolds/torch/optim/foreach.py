@@ -90,6 +90,8 @@ def lerp_(
     foreach : bool
     weight : float
     """
+    if not targets:
+        return
     same = [v.to(t.dtype) for t, v in zip(targets, values, strict=True)]
     if foreach is None or foreach:
         torch._foreach_lerp_(list(targets), same, weight)

@@ -66,13 +66,16 @@ def _can_fuse(
         known = [state[name] for state in states if name in state]
         if known:
             columns.append(known)
-    dtypes, shapes = list(map(DTYPE, params)), list(map(SHAPE, params))
     tensors = list(chain.from_iterable(columns))
+    dtypes, shapes = list(map(DTYPE, tensors)), list(map(SHAPE, tensors))
+    number = len(columns)
+    # Of columns of other lengths these lists are of another length than the tensors'.
     return (
-        are_plain(tensors, TYPES)
+        dtypes == dtypes[: len(params)] * number
+        and shapes == shapes[: len(params)] * number
+        and TYPES.issuperset(dtypes)
+        and are_plain(tensors, None)
         and all(map(Tensor.is_contiguous, tensors))
-        and all(list(map(DTYPE, own)) == dtypes for own in columns)
-        and all(list(map(SHAPE, own)) == shapes for own in columns[1:])
     )
 
 

@@ -71,12 +71,15 @@ def _batches(
 
 
 def _by(
-    kind: Callable[[Tensor], Any], tensors: Sequence[Tensor], places: Sequence[int]
+    kind: Callable[[Tensor], Any], tensors: Sequence[Tensor], places: list[int]
 ) -> list[list[int]]:
     """Places of tensors that are of a kind together."""
+    kinds = [kind(tensors[i]) for i in places]
+    if len(set(kinds)) <= 1:
+        return [places] if places else []
     found: dict[Any, list[int]] = {}
-    for i in places:
-        found.setdefault(kind(tensors[i]), []).append(i)
+    for i, own in zip(places, kinds, strict=True):
+        found.setdefault(own, []).append(i)
     return list(found.values())
 
 

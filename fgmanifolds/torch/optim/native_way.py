@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fgmanifolds.steps import NORM_MOMENTUM, StepRule
-from fgmanifolds.steps.norms import chosen_denominator
+from fgmanifolds.steps.norms import chosen_denominator, larger_where_curved
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold, placed
 from fgmanifolds.torch.optim.gradients import largest_norm
@@ -298,23 +298,37 @@ class NativeWay:
     ) -> tuple[Tensor, Tensor]:
         """Move; norms of the projected directions and denominators, shape [POMs of the table]."""
         assert self.table is not None
-        if group["gradient_norm"] == "current":
-            past = torch.full_like(past, math.nan)
-        geometry = NativeGeometry(self.table)
-        settled = self._settled(group, rule, past, scale, bound, geometry)
-        unsettled = taken if settled is None else self._layers_with(taken, ~settled[1])
-        if unsettled:
-            still = torch.zeros(self.table.n_poms)
-            now, _ = self.table.run(unsettled, still, group, write=False)
-            used = None
-            if group["gradient_norm"] == "past":
-                used = torch.where(past.isnan(), (scale * now) ** 2, past)
-            g: Tensor = chosen_denominator(rule, now, used, geometry, scale)
-        if settled is not None:
-            g = torch.where(self._poms_of(unsettled), g, settled[0]) if unsettled else settled[0]
+        g = self._denominators(taken, group, rule, past, scale, bound)
         norm, whole = self.table.run(taken, -group["lr"] / g, group, write=True)
         self._note_momenta(taken, whole, group)
         return norm, g
+
+    def _denominators(
+        self,
+        taken: Sequence[Taken],
+        group: dict[str, Any],
+        rule: StepRule,
+        past: Tensor,
+        scale: float,
+        bound: Tensor | None,
+    ) -> Tensor:
+        """As ``chosen_denominator``; directions are projected only where their norms matter."""
+        assert self.table is not None
+        geometry = NativeGeometry(self.table)
+        settled = self._settled(group, rule, past, scale, bound, geometry)
+        unsettled = taken if settled is None else self._layers_with(taken, ~settled[1])
+        if settled is not None and not unsettled:
+            return settled[0]
+        still = torch.zeros(self.table.n_poms)
+        now, _ = self.table.run(unsettled, still, group, write=False)  # 0 for other layers
+        if settled is not None and self._complete:
+            larger: Tensor = larger_where_curved(settled[0], scale * now, geometry)
+            return larger
+        used = None
+        if group["gradient_norm"] == "past":
+            used = torch.where(past.isnan(), (scale * now) ** 2, past)
+        g: Tensor = chosen_denominator(rule, now, used, geometry, scale)
+        return g if settled is None else torch.where(self._poms_of(unsettled), g, settled[0])
 
     def _settled(
         self,

@@ -17,7 +17,7 @@ from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable, UnitGeometry
-from fgmanifolds.torch.sharded import packs, whole, wholly
+from fgmanifolds.torch.sharded import all_whole, packs, wholly
 
 __all__ = ["Active", "PomSteps"]
 
@@ -130,6 +130,7 @@ class PomSteps:
         directions: Mapping[int, Tensor],
         scale: float,
         references: References,
+        factors: Mapping[int, Tensor],
     ) -> None:
         """Step the layers of a group.
 
@@ -143,11 +144,14 @@ class PomSteps:
         scale : float
             From direction to gradient.
         references : callable
+        factors : mapping of int to Tensor
+            Of the components of some layers, which their directions go by; by the weight.
         """
         group = active.group
         for table in self.tables_of(active.layers):
             weights: list[Tensor] = [layer.weight for layer in table.layers]
-            past = past_squares(table.layers, state, table.like)
+            states = [state[weight] for weight in weights]
+            past = past_squares(table, states)
 
             def denominator(
                 norm: Tensor, poms: slice, geometry: UnitGeometry, past: Tensor = past
@@ -163,12 +167,13 @@ class PomSteps:
             with wholly(weights) as full:
                 norm, g = table.step_(
                     full,
-                    [whole(directions[id(w)]) for w in weights],
+                    all_whole([directions[id(w)] for w in weights]),
                     group["lr"],
                     denominator,
                     lambda table=table: references(table.layers),  # type: ignore[misc]
+                    [factors.get(id(w)) for w in weights] if factors else None,
                 )
-            self._remember(table, state, scale * norm, g)
+            self._remember(table, states, scale * norm, g)
 
     def on_tangent_spaces(
         self,
@@ -191,7 +196,7 @@ class PomSteps:
         by_layer = dict(zip((layer.name for layer in active.layers), own, strict=True))
         for table in self.tables_of(active.layers):
             weights = [layer.weight for layer in table.layers]
-            full = [whole(weight) for weight in weights]
+            full = all_whole(weights)
             with wholly([by_layer[layer.name] for layer in table.layers]) as vectors:
                 table.tangents_(full, vectors)
             for key in kept:
@@ -203,14 +208,13 @@ class PomSteps:
         return [*own, *grads[number:]]
 
     def _remember(
-        self, table: PomTable, state: Mapping[Tensor, dict[str, Any]], norm: Tensor, g: Tensor
+        self, table: PomTable, states: Sequence[dict[str, Any]], norm: Tensor, g: Tensor
     ) -> None:
         """Keep R^2 for the next step, and what the optimizer's statistics show."""
         ends = pairwise(table.offsets)
         for layer, (first, end) in zip(table.layers, ends, strict=True):
             self.last[layer.name] = norm, g, slice(first, end)
         squares = (norm * norm).split(table.sizes)
-        states = [state[layer.weight] for layer in table.layers]
         known = [i for i, one in enumerate(states) if "mean_square" in one]
         if known:
             for i in known:
@@ -224,17 +228,14 @@ class PomSteps:
                 one["mean_square"] = own.clone()
 
 
-def past_squares(
-    layers: Sequence[POMLayer], state: Mapping[Tensor, dict[str, Any]], like: Tensor
-) -> Tensor:
-    """Running means of R^2 of all POMs of some layers; nan where there is none yet."""
-    found = []
-    for layer in layers:
-        own = state[layer.weight].get("mean_square")
-        if own is None:
-            own = like.new_full((layer.view.n_poms,), math.nan)
-        found.append(own.to(like))
-    return torch.cat(found)
+def past_squares(table: PomTable, states: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Running means of R^2 of a table's POMs, from its layers' states; nan where unknown."""
+    kept = [own.get("mean_square") for own in states]
+    found = [
+        table.like.new_full((size,), math.nan) if own is None else own
+        for own, size in zip(kept, table.sizes, strict=True)
+    ]
+    return torch.cat([own.to(table.like) for own in found])
 
 
 def _as_denominator(g: Any, norm: Tensor, rule: StepRule) -> Tensor:

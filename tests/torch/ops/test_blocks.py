@@ -93,6 +93,37 @@ def test_steps_as_through_torch(make, scheme, manifolds):
     assert optimizers[0].adapter.residual() < 1e-6
 
 
+class Said(FGAdam):
+    """FGAdam whose directions are written out, components multiplied."""
+
+    def direction(self, params, grads, group):
+        """Those of FGAdam."""
+        return super().direction(params, grads, group)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("rule", ["corollary2", "relative", None])
+def test_adams_factors_may_come_before_projections_or_after(rule, native):
+    nets = [network().append(nn.Conv2d(3, 8, 3)) for _ in range(2)]
+    optimizers = []
+    for net, make in zip(nets, (FGAdam, Said), strict=True):
+        adapter = POMAdapter(net, "pio", ALL, radius=0.3)
+        adapter.initialize_(generator=torch.Generator().manual_seed(0))
+        optimizers.append(make(adapter, lr=0.05, rule=rule, native=native))
+    generator = torch.Generator().manual_seed(6)
+    for _ in range(5):
+        for p, q in zip(*(net.parameters() for net in nets), strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for p, q in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=3e-6)
+    ours, theirs = (optimizer.pom_statistics() for optimizer in optimizers)
+    for name, (norm, _) in ours.items():
+        torch.testing.assert_close(norm, theirs[name][0], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("length", [1.0, 1e3, 1e6, 1e12])
 @pytest.mark.parametrize("parallel", [0.0, 1.0, 100.0])
 @pytest.mark.parametrize("manifold", ["sphere", "oblique"])
@@ -117,8 +148,9 @@ def test_10000_steps_stay_on_the_manifolds(scheme, manifolds):
     assert optimizer.adapter.residual() < 1e-6
 
 
-def test_what_is_not_dense_goes_through_torch():
-    fast, slow, optimizers = pair(Plain, "pio", ALL, lr=0.05)
+@pytest.mark.parametrize("make", [Plain, FGAdam])
+def test_what_is_not_dense_goes_through_torch(make):
+    fast, slow, optimizers = pair(make, "pio", ALL, lr=0.05)
     generator = torch.Generator().manual_seed(4)
     for turn in range(2):
         set_gradients(fast, slow, generator)

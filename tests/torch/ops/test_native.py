@@ -524,6 +524,26 @@ def test_adam_with_directions_that_are_never_written(
         torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_adam_counts_the_steps_of_each_layer_alone(copied):
+    """Numbers of steps lie together for layers that are stepped together."""
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Conv2d(3, 3, 3) for _ in range(3)))
+    optimizer = FGAdam(POMAdapter(net, radius=1.0).initialize_(), lr=0.01)
+    taking_part = [(0, 1, 2), (0, 1), (1,), (0, 1, 2), (2,), (2, 1), (0, 1, 2)]
+    for turn, numbers in enumerate(taking_part):
+        if copied and turn == 4:
+            net, optimizer = copy.deepcopy((net, optimizer))
+        for i, one in enumerate(net):
+            one.weight.grad = torch.randn(3, 3, 3, 3) if i in numbers else None
+        optimizer.step()
+    assert optimizer.native
+    steps = [optimizer.state[one.weight]["step"] for one in net]
+    assert [float(x) for x in steps] == [
+        float(sum(i in numbers for numbers in taking_part)) for i in range(3)
+    ]
+
+
 class Bounds:
     """Bounds of norms, and the norms, of each step in C++ of one layer, as they come."""
 

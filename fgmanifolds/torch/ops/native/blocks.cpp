@@ -164,6 +164,17 @@ static void square_group(const Matrix &m, int64_t group, const uint8_t *kind, co
     }
 }
 
+static void square_groups(const Matrix *matrices, int32_t n, const uint8_t *kind,
+                          const float *radius, double *total, float *square, int32_t threads) {
+    std::vector<Task> groups;
+    for (int32_t i = 0; i < n; ++i)
+        for (int64_t g = 0; g < matrices[i].groups; ++g) groups.push_back({matrices + i, g, 0, 0});
+    const int64_t number = groups.size();
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t g = 0; g < number; ++g)
+        square_group(*groups[g].matrix, groups[g].group, kind, radius, total, square);
+}
+
 struct Pair {
     float w, m;
 };
@@ -247,7 +258,7 @@ struct Factors {
 
 // The number of this interface, and the sizes of what is passed through it.
 extern "C" int64_t fgblocks_interface() {
-    return 7 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows) + sizeof(Factors));
+    return 8 * 1000000 + (int64_t)(sizeof(Matrix) * 1000 + sizeof(AdamRows) + sizeof(Factors));
 }
 
 // Sums that the move needs, kept in the matrices and in total ([components, 3]), and the squared
@@ -264,13 +275,41 @@ extern "C" void fgblocks_project(const Matrix *matrices, int32_t n, const uint8_
             sum_columns(*task.matrix, task.group, c, std::min(CHUNK, task.last - c));
         sum_rows(*task.matrix, task.group);
     }
-    std::vector<Task> groups;
-    for (int32_t i = 0; i < n; ++i)
-        for (int64_t g = 0; g < matrices[i].groups; ++g) groups.push_back({matrices + i, g, 0, 0});
-    const int64_t number = groups.size();
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t g = 0; g < number; ++g)
-        square_group(*groups[g].matrix, groups[g].group, kind, radius, total, square);
+    square_groups(matrices, n, kind, radius, total, square, threads);
+}
+
+// Running means of a task's columns, and the sums of the squares of what enters them.
+static void average_columns(const Matrix &m, const Task &task, float share) {
+    alignas(64) float square[CHUNK];
+    const int64_t width = task.last - task.first;
+    double *to = m.sums + task.group * 3 * m.columns + task.first;
+    for (int part = 0; part < 3; ++part) std::fill_n(to + part * m.columns, width, 0.0);
+    for (int64_t i = m.start[task.group]; i < m.start[task.group + 1];) {
+        const int64_t stop = std::min(i + FLUSH, m.start[task.group + 1]);
+        std::fill_n(square, width, 0.0f);
+        for (; i < stop; ++i) {
+            const int64_t one = m.row[i] * m.columns + task.first;
+            float *__restrict mean = m.weight + one;
+            const float *__restrict g = m.direction + one;
+            for (int64_t c = 0; c < width; ++c) {
+                mean[c] += share * (g[c] - mean[c]);
+                square[c] += g[c] * g[c];
+            }
+        }
+        for (int64_t c = 0; c < width; ++c) to[m.columns + c] += square[c];
+    }
+}
+
+// Bring running means, in the place of the weights, nearer to what is in the place of the directions,
+// by a share; and the squared norms of the latter's blocks, all of which are flat.
+extern "C" void fgblocks_average(const Matrix *matrices, int32_t n, const uint8_t *kind,
+                                 const float *radius, float share, double *total, float *square,
+                                 int32_t threads) {
+    const std::vector<Task> tasks = tasks_of(matrices, n);
+    const int64_t count = tasks.size();
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t t = 0; t < count; ++t) average_columns(*tasks[t].matrix, tasks[t], share);
+    square_groups(matrices, n, kind, radius, total, square, threads);
 }
 
 // Move by step ([components]) times the projected directions, and normalise. 1 if some steps were so

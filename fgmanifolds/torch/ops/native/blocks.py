@@ -24,10 +24,10 @@ __all__ = [
     "Block",
     "BlockCopies",
     "BlockSteps",
-    "FactorRows",
     "Rows",
     "adam_",
     "blocks_of",
+    "factor_rows",
     "has_blocks",
     "set_factors_",
 ]
@@ -50,6 +50,9 @@ class _Matrix(ctypes.Structure):
     ]
 
 
+#: Numbers of a step in the structures AdamRows and Factors.
+NUMBERS = ("second", "root_scale", "eps", "scale")
+
 #: Tensors of the structure AdamRows.
 ADAM_TENSORS = ("gradient", "moment", "average", "out", "number")
 
@@ -60,7 +63,7 @@ class _AdamRows(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ADAM_TENSORS),
         *((name, ctypes.c_int64) for name in ("n", "entries")),
-        *((name, ctypes.c_float) for name in ("first", "second", "root_scale", "eps", "scale")),
+        *((name, ctypes.c_float) for name in ("first", *NUMBERS)),
     ]
 
 
@@ -70,7 +73,7 @@ class _Factors(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("each", "average", "pom")),
         ("n", ctypes.c_int64),
-        *((name, ctypes.c_float) for name in ("entries", "second", "root_scale", "eps", "scale")),
+        *((name, ctypes.c_float) for name in ("entries", *NUMBERS)),
     ]
 
 
@@ -78,7 +81,7 @@ class _Factors(ctypes.Structure):
 ADAM_ROWS, FACTORS = np.dtype(_AdamRows), np.dtype(_Factors)
 
 #: What the library must say of itself: version, and the sizes of the structures.
-INTERFACE = 7 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000
+INTERFACE = 8 * 1_000_000 + ctypes.sizeof(_Matrix) * 1000
 INTERFACE += ctypes.sizeof(_AdamRows) + ctypes.sizeof(_Factors)
 
 
@@ -245,6 +248,32 @@ class BlockSteps:
         )
         return squares
 
+    def average_(self, means: Sequence[Tensor], vectors: Sequence[Tensor], share: float) -> Tensor:
+        """Bring running means nearer to vectors; squared norms of the latter, shape [n].
+
+        For Euclidean blocks alone.
+
+        Parameters
+        ----------
+        means, vectors : sequence of Tensor
+        share : float
+            Of the new vectors in the means.
+        """
+        self._point(means, vectors)
+        squares = torch.empty_like(self._radius)
+        self._library.fgblocks_average(
+            self._rows.ctypes.data,
+            len(self._rows),
+            self._kind.ctypes.data,
+            self._radius.data_ptr(),
+            share,
+            self._total.ctypes.data,
+            squares.data_ptr(),
+            torch.get_num_threads(),
+        )
+        torch.autograd.graph.increment_version(list(means))
+        return squares
+
     def move_(self, weights: Sequence[Tensor], step: Tensor) -> None:
         """Move by `step` times the projections of what :meth:`project` has seen, and normalise.
 
@@ -300,12 +329,19 @@ class BlockCopies:
             columns = np.ascontiguousarray(np.stack([columns for _, columns in pairs]))
             places = _Places(rows, columns, rows.ctypes.data, columns.ctypes.data)
             self._parts.append((layer, batch.stored, places))
+        self._numels = [a * b for _, (a, b), _ in self._parts]
         self.length = sum(len(places.rows) for *_, places in self._parts)
 
-    def fits(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether weight-shaped tensors, one a layer, are such as can be read and written."""
-        own = [tensors[i] for i, *_ in self._parts]
-        return are_whole(own, [a * b for _, (a, b), _ in self._parts])
+    def fit(self, *columns: Sequence[Tensor]) -> bool:
+        """Whether weight-shaped tensors are such as can be read and written.
+
+        Parameters
+        ----------
+        *columns : sequence of Tensor
+            One for each layer.
+        """
+        own = [tensors[i] for tensors in columns for i, *_ in self._parts]
+        return are_whole(own, self._numels * len(columns))
 
     def read(self, tensors: Sequence[Tensor], factor: Tensor | None = None) -> Tensor:
         """Components, times a factor each if some are given.
@@ -390,45 +426,48 @@ def adam_(layers: Sequence[AdamRows]) -> None:
     torch.autograd.graph.increment_version(written)
 
 
-class FactorRows(NamedTuple):
-    """The structure Factors of blocks.cpp, of a layer.
+def factor_rows(fixed: Sequence[tuple[int, ...]]) -> NDArray[np.void]:
+    """The structures Factors of blocks.cpp of some layers.
 
-    Attributes
+    Parameters
     ----------
-    each : Tensor of shape [n]
-        Squared norms of the components' gradients; becomes the factors.
-    average : Tensor of shape [n]
-        Second moments.
-    pom : int32 tensor of shape [n]
-        Number of each component's POM.
-    numbers : tuple of float
-        The other fields.
+    fixed : sequence of (int, int, int, int)
+        Of each layer: address of the squared norms of the components' gradients, float32, which
+        become the factors; address of the numbers of the components' POMs, int32; the number of
+        components, and of entries of each.
     """
-
-    each: Tensor
-    average: Tensor
-    pom: Tensor
-    numbers: tuple[float, ...]
-
-    def fields(self) -> tuple[float, ...]:
-        """As the structure has them."""
-        return (*(x.data_ptr() for x in self[:3]), *self.numbers)
+    rows = np.zeros(len(fixed), dtype=FACTORS)
+    for name, column in zip(("each", "pom", "n", "entries"), zip(*fixed, strict=True), strict=True):
+        rows[name] = column
+    return rows
 
 
-def set_factors_(layers: Sequence[FactorRows], sums: Tensor) -> None:
+def set_factors_(
+    rows: NDArray[np.void],
+    averages: Sequence[Tensor],
+    numbers: Sequence[tuple[float, ...]],
+    sums: Tensor,
+) -> None:
     """Bring second moments up to date, and set the factors that give directions, in one call.
 
     Parameters
     ----------
-    layers : sequence of FactorRows
+    rows : array
+        From :func:`factor_rows`.
+    averages : sequence of float32 tensor of shape [n]
+        Second moments of each layer.
+    numbers : sequence of tuple
+        The fields :data:`NUMBERS` of each layer.
     sums : float64 tensor of shape [threads, POMs]
         Zeros; takes the squared norms of the gradients times the factors.
     """
-    rows = np.array([one.fields() for one in layers], dtype=FACTORS)
+    rows["average"] = list(map(Tensor.data_ptr, averages))
+    for name, column in zip(NUMBERS, zip(*numbers, strict=True), strict=True):
+        rows[name] = column
     load_blocks().fgrows_factors(
         rows.ctypes.data, len(rows), sums.data_ptr(), sums.shape[1], len(sums)
     )
-    torch.autograd.graph.increment_version([one.average for one in layers])
+    torch.autograd.graph.increment_version(averages)
 
 
 class Rows:

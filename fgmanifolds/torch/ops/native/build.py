@@ -252,15 +252,27 @@ def declare_blocks(library: ctypes.CDLL) -> None:
     from fgmanifolds.torch.ops.native.blocks import INTERFACE
 
     number, whole, pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+    real = ctypes.c_float
     library.fgblocks_interface.argtypes = []
     library.fgblocks_interface.restype = whole
     library.fgblocks_project.argtypes = [pointer, number, *[pointer] * 4, number]
     library.fgblocks_move.argtypes = [pointer, number, *[pointer] * 4, number]
+    library.fgblocks_average.argtypes = [
+        pointer,
+        number,
+        pointer,
+        pointer,
+        real,
+        pointer,
+        pointer,
+        number,
+    ]
     library.fgblocks_copy.argtypes = [pointer, whole, *[pointer] * 4, *[whole] * 3, *[number] * 3]
     library.fgrows_adam.argtypes = [pointer, number, number]
     library.fgrows_factors.argtypes = [pointer, number, pointer, whole, number]
     library.fgrows_scale.argtypes = [pointer, whole, whole, *[pointer] * 3, number]
     library.fgblocks_project.restype = library.fgblocks_copy.restype = None
+    library.fgblocks_average.restype = None
     library.fgrows_adam.restype = library.fgrows_scale.restype = None
     library.fgrows_factors.restype = None
     library.fgblocks_move.restype = number

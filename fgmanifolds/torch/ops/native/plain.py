@@ -33,19 +33,20 @@ STRIDED = frozenset((torch.strided,))
 IS_CPU, DTYPE, LAYOUT, SHAPE = map(attrgetter, ("is_cpu", "dtype", "layout", "shape"))
 
 
-def are_plain(tensors: Sequence[Tensor], dtypes: Set[torch.dtype] = FLOAT) -> bool:
+def are_plain(tensors: Sequence[Tensor], dtypes: Set[torch.dtype] | None = FLOAT) -> bool:
     """Whether tensors are no subclass's, on the CPU, strided, and of some types.
 
     Parameters
     ----------
     tensors : sequence of Tensor
-    dtypes : set of dtype
+    dtypes : set of dtype or None
+        None for any.
     """
     return (
         PLAIN.issuperset(map(type, tensors))
         and all(map(IS_CPU, tensors))
         and STRIDED.issuperset(map(LAYOUT, tensors))
-        and all(dtype in dtypes for dtype in set(map(DTYPE, tensors)))
+        and (dtypes is None or dtypes >= set(map(DTYPE, tensors)))
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import KINDS
-from fgmanifolds.torch.ops.native.blocks import FactorRows, set_factors_
+from fgmanifolds.torch.ops.native.blocks import factor_rows, set_factors_
 from fgmanifolds.torch.ops.native.build import load
 from fgmanifolds.torch.ops.native.plain import SHAPE, are_plain
 from fgmanifolds.torch.ops.table import Bounds
@@ -237,6 +237,7 @@ class NativeTable(Bounds):
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
         self._arrays: dict[tuple[int, ...], _Rows] = {}
+        self._factor_rows: dict[tuple[int, ...], NDArray[np.void]] = {}
 
     def _calls(self, taken: Sequence[Taken]) -> list[tuple[ctypes.CDLL, NDArray[np.void]]]:
         """Libraries, each with the rows of its layers, pointed at the present tensors."""
@@ -298,7 +299,8 @@ class NativeTable(Bounds):
         averages : sequence of Tensor
             Second moments of each of them, of shape [n].
         options : sequence of tuple
-            The last fields of the structure Factors of blocks.cpp.
+            Numbers of a step, as :func:`~fgmanifolds.torch.ops.native.blocks.set_factors_` takes
+            them.
 
         Returns
         -------
@@ -306,12 +308,12 @@ class NativeTable(Bounds):
             Norms of the gradients times the factors; 0 for other layers.
         """
         sums = self._single.zero_()
-        own = [self._rows[one.position] for one in taken]
-        rows = [
-            FactorRows(row.each, average, row.pom, (len(row.pom), row.entries, *numbers))
-            for row, average, numbers in zip(own, averages, options, strict=True)
-        ]
-        set_factors_(rows, sums)
+        key = tuple([one.position for one in taken])
+        if key not in self._factor_rows:
+            if len(self._factor_rows) >= ARRAYS:
+                self._factor_rows.clear()
+            self._factor_rows[key] = factor_rows([self._rows[i].of_factors() for i in key])
+        set_factors_(self._factor_rows[key], averages, options, sums)
         return sums.sum(0).float().sqrt_()
 
     def run(
@@ -379,13 +381,17 @@ class _Row:
         kinds = torch.tensor(numbers, dtype=torch.uint8)
         self._kind = kinds[layer.view.manifold.long()].contiguous()
         self._radius = layer.radius.float().contiguous()
-        self.pom = (layer.view.pom + offset).to(torch.int32).contiguous()
+        self._pom = (layer.view.pom + offset).to(torch.int32).contiguous()
         self._mixed = bool((self._kind == KINDS.index("stiefel")).any())
         rows, columns = layer.view.batches[0].shape
-        self.entries = rows * columns
-        self.each = torch.zeros(len(self.pom) if scaled else 0)
+        self._entries = rows * columns
+        self._each = torch.zeros(len(self._pom) if scaled else 0)
 
     def fixed(self) -> tuple[int, ...]:
         """The fields of :class:`_Layer`; what changes from step to step is 0."""
-        addresses = (part.data_ptr() for part in (self._kind, self._radius, self.pom))
-        return (0, 0, 0, *addresses, len(self.pom), 0, int(self._mixed), 0, self.each.data_ptr())
+        addresses = (part.data_ptr() for part in (self._kind, self._radius, self._pom))
+        return (0, 0, 0, *addresses, len(self._pom), 0, int(self._mixed), 0, self._each.data_ptr())
+
+    def of_factors(self) -> tuple[int, int, int, int]:
+        """As :func:`~fgmanifolds.torch.ops.native.blocks.factor_rows` takes it."""
+        return self._each.data_ptr(), self._pom.data_ptr(), len(self._pom), self._entries
