@@ -109,7 +109,7 @@ class FGAdam(NativeMomentum):
         for one, state in zip(taken, states, strict=True):
             if one.buffer is None:
                 one.remember_in(state["exp_avg"], fresh=False)
-        steps = self._counted(group, states)
+        steps = self._counted((id(group), True), states)
         known = {step: _numbers(group, step) for step in set(steps)}
         factors = [known[step] for step in steps]
         averages = [state["exp_avg_sq"] for state in states]
@@ -124,15 +124,18 @@ class FGAdam(NativeMomentum):
         bound = self._way.bound(taken, options, gradient, growth)
         return self._step_natively(active, taken, options, bound)
 
-    def _counted(self, group: dict[str, Any], states: Sequence[dict[str, Any]]) -> list[float]:
-        """Numbers of steps, one more than before; the states hold views of one tensor of them."""
-        flat, views = self._step_counts.get(id(group), (torch.empty(0), ()))
+    def _counted(self, key: tuple[int, bool], states: Sequence[dict[str, Any]]) -> list[float]:
+        """Numbers of steps, one more than before.
+
+        What states hold of them are views of one tensor; `key`: a group, and if they are on POMs.
+        """
+        flat, views = self._step_counts.get(key, (torch.empty(0), ()))
         if len(views) != len(states) or any(
             state["step"] is not view for state, view in zip(states, views, strict=True)
         ):
             flat = torch.tensor([float(state["step"]) for state in states], dtype=torch.float64)
             views = flat.unbind()
-            self._step_counts[id(group)] = flat, views
+            self._step_counts[key] = flat, views
             for state, view in zip(states, views, strict=True):
                 state["step"] = view
         numbers: list[float] = flat.add_(1).tolist()
@@ -161,7 +164,9 @@ class FGAdam(NativeMomentum):
             return active
         started = functools.partial(self._started, layer=None)
         taken = taken_of(active, started, ("exp_avg", "exp_avg_sq"))
-        fused_adam_(list(taken.values()), active.group)
+        rows = list(taken.values())
+        self._counted((id(active.group), False), [own for *_, own in rows])
+        fused_adam_(rows, active.group)
         return active.without(taken.keys())
 
     def _decay_(self, active: Active) -> None:
@@ -265,7 +270,7 @@ class FGAdam(NativeMomentum):
         super()._forget()
         self._factors: dict[str, tuple[Tensor, int, Factor]] = {}
         self._moments = AdamMoments(native=self._native_blocks)
-        self._step_counts: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
+        self._step_counts: dict[tuple[int, bool], tuple[Tensor, tuple[Tensor, ...]]] = {}
 
     def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
         state: dict[str, Any] = self.state[p]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from fgmanifolds.torch.ops.native.plain import DTYPE, SHAPE, are_plain
@@ -104,34 +103,33 @@ def sgd_(taken: Sequence[Taken], **options: Any) -> None:
 
 
 def adam_(taken: Sequence[Taken], group: Mapping[str, Any]) -> None:
-    """Step of ``torch.optim.Adam`` without weight decay, in place; counts the steps.
+    """Step of ``torch.optim.Adam`` without weight decay, in place.
 
     Parameters
     ----------
     taken : sequence of (parameter, gradient, state)
-        Moments and numbers of steps by torch's names.
+        Moments and numbers of steps by torch's names; the numbers count this step.
     group : dict
     """
-    if not taken:
-        return
-    params, grads, states = _lists(taken)
     beta1, beta2 = group["betas"]
-    adam(
-        params,
-        grads,
-        [state["exp_avg"] for state in states],
-        [state["exp_avg_sq"] for state in states],
-        [],
-        [state["step"] for state in states],
-        fused=True,
-        amsgrad=False,
-        beta1=beta1,
-        beta2=beta2,
-        lr=group["lr"],
-        weight_decay=0.0,
-        eps=group["eps"],
-        maximize=group["maximize"],
-    )
+    for dtype in {p.dtype for p, *_ in taken}:
+        params, grads, states = _lists([one for one in taken if one[0].dtype == dtype])
+        # What torch.optim.Adam comes to; its function counts the steps one by one.
+        torch._fused_adam_(
+            params,
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            amsgrad=False,
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=group["maximize"],
+        )
 
 
 def _lists(taken: Sequence[Taken]) -> tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]:

@@ -84,14 +84,31 @@ def test_plain_parameters_step_as_with_torch_adamw(seed, dtype, **options):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("make", "theirs"), [(FGSGD, torch.optim.SGD), (FGAdam, torch.optim.AdamW)]
+)
+def test_parameters_of_two_types_are_fused(make, theirs):
+    torch.manual_seed(0)
+    net = Mixed(torch.float32)
+    net.matrix = nn.Parameter(net.matrix.detach().double())
+    options = {"lr": 0.01, "weight_decay": 0.0}
+    adapter = POMAdapter(net, "pio", CURVED, radius="keep").initialize_()
+    plain = [net.matrix, net.number, net.late]
+    copies = [nn.Parameter(p.detach().clone()) for p in plain]
+    steps(make(adapter, **options), plain, 4, net.late, 0)
+    steps(theirs(copies, **options), copies, 4, copies[2], 0)
+    for a, b in zip(plain, copies, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("make", [FGSGD, FGAdam])
 def test_what_is_fused(make, monkeypatch):
     """Dense parameters on the CPU, unless foreach, a rate in a tensor, or a subclass is in use."""
     seen = []
-    for name in ("sgd", "adam"):
-        original = getattr(fused, name)
+    for place, name in ((fused, "sgd"), (torch, "_fused_adam_")):
+        original = getattr(place, name)
         monkeypatch.setattr(
-            fused, name, lambda p, *a, f=original, **k: (seen.extend(p), f(p, *a, **k))
+            place, name, lambda p, *a, f=original, **k: (seen.extend(p), f(p, *a, **k))
         )
 
     def names_of(kind, **options):
