@@ -113,11 +113,10 @@ class FGAdam(NativeMomentum):
         known = {step: _numbers(group, step) for step in set(steps)}
         factors = [known[step] for step in steps]
         averages = [state["exp_avg_sq"] for state in states]
-        growth = self._growth(taken, averages, factors)
+        growth = self._growth(group, taken, averages, factors)
         numbers = [one[1:] for one in factors]  # the step has the first, its dampening
         gradient = self._way.table.set_factors(taken, averages, numbers)
-        for one, average, factor in zip(taken, averages, factors, strict=True):
-            self._factors[one.layer.name] = average, average._version, factor
+        self._last[id(group)] = Last(averages, _versions(averages), factors)
         decay = group["betas"][0]
         own = {"momentum": decay, "dampening": decay, "maximize": group["maximize"], "scaled": True}
         options = {**group, **GIVEN, **own}
@@ -142,22 +141,35 @@ class FGAdam(NativeMomentum):
         return numbers
 
     def _growth(
-        self, taken: Sequence[Taken], averages: Sequence[Tensor], factors: Sequence[Factor]
+        self,
+        group: dict[str, Any],
+        taken: Sequence[Taken],
+        averages: Sequence[Tensor],
+        factors: Sequence[Factor],
     ) -> float:
         """By how much factors of first moments may grow at this step, as second moments shrink.
 
-        Momenta of layers whose second moments are not those of the last step are forgotten.
+        Momenta of layers whose second moments are not those of their last step are forgotten.
         """
         assert self._way is not None
-        pairs, unknown = set(), []
-        for one, average, now in zip(taken, averages, factors, strict=True):
-            known, version, before = self._factors.get(one.layer.name, (None, 0, now))
-            if known is not average or version != average._version or now.second == 1:
-                unknown.append(one)
-                continue
-            pairs.add((before, now))
-        self._way.forget_momenta(unknown)
-        return max((_growth(*pair) for pair in pairs), default=0.0)
+        last, versions = self._last.get(id(group), Last([], [], [])), _versions(averages)
+        if list(map(id, last.averages)) == list(map(id, averages)) and last.versions == versions:
+            before: Sequence[Factor | None] = last.factors
+        else:  # other layers than at the step before, or other moments
+            self._factors.update(zip(map(id, last.averages), zip(*last, strict=True), strict=True))
+            before = [self._factor_of(*one) for one in zip(averages, versions, strict=True)]
+        if factors[0].second == 1:
+            before = [None] * len(taken)
+        pairs = set(zip(before, factors, strict=True))
+        if any(old is None for old, _ in pairs):
+            rows = zip(taken, before, strict=True)
+            self._way.forget_momenta([one for one, old in rows if old is None])
+        return max((_growth(old, now) for old, now in pairs if old is not None), default=0.0)
+
+    def _factor_of(self, average: Tensor, version: int) -> Factor | None:
+        """Factor of a layer's last step, if its second moments are the same since."""
+        known, then, factor = self._factors.get(id(average), (None, 0, None))
+        return factor if known is average and then == version else None
 
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGAdam:
@@ -268,7 +280,8 @@ class FGAdam(NativeMomentum):
 
     def _forget(self) -> None:
         super()._forget()
-        self._factors: dict[str, tuple[Tensor, int, Factor]] = {}
+        self._last: dict[int, Last] = {}
+        self._factors: dict[int, tuple[Tensor, int, Factor]] = {}
         self._moments = AdamMoments(native=self._native_blocks)
         self._step_counts: dict[tuple[int, bool], tuple[Tensor, tuple[Tensor, ...]]] = {}
 
@@ -311,6 +324,21 @@ class Factor(NamedTuple):
     root_scale: float
     eps: float
     scale: float
+
+
+class Last(NamedTuple):
+    """What a group's step in C++ has left: second moments, and what was made of them.
+
+    `versions` are what changes when somebody writes to a moment.
+    """
+
+    averages: list[Tensor]
+    versions: list[int]
+    factors: list[Factor]
+
+
+def _versions(tensors: Sequence[Tensor]) -> list[int]:
+    return [x._version for x in tensors]
 
 
 def _growth(before: Factor, now: Factor) -> float:

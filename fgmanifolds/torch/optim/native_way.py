@@ -356,9 +356,7 @@ class NativeWay:
 
     def _layers_with(self, taken: Sequence[Taken], mask: Tensor) -> list[Taken]:
         """Layers of which a POM is marked."""
-        if not bool(mask.any()):
-            return []
-        marked = set(self._layer_of_pom[mask].unique().tolist())
+        marked = set(self._layer_of_pom[mask].tolist())
         return [one for one in taken if one.position in marked]
 
     def _poms_of(self, taken: Sequence[Taken]) -> Tensor:

@@ -524,26 +524,6 @@ def test_adam_with_directions_that_are_never_written(
         torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("copied", [False, True])
-def test_adam_counts_the_steps_of_each_layer_alone(copied):
-    """Numbers of steps lie together for layers that are stepped together."""
-    torch.manual_seed(0)
-    net = nn.Sequential(*(nn.Conv2d(3, 3, 3) for _ in range(3)))
-    optimizer = FGAdam(POMAdapter(net, radius=1.0).initialize_(), lr=0.01)
-    taking_part = [(0, 1, 2), (0, 1), (1,), (0, 1, 2), (2,), (2, 1), (0, 1, 2)]
-    for turn, numbers in enumerate(taking_part):
-        if copied and turn == 4:
-            net, optimizer = copy.deepcopy((net, optimizer))
-        for i, one in enumerate(net):
-            one.weight.grad = torch.randn(3, 3, 3, 3) if i in numbers else None
-        optimizer.step()
-    assert optimizer.native
-    steps = [optimizer.state[one.weight]["step"] for one in net]
-    assert [float(x) for x in steps] == [
-        float(sum(i in numbers for numbers in taking_part)) for i in range(3)
-    ]
-
-
 class Bounds:
     """Bounds of norms, and the norms, of each step in C++ of one layer, as they come."""
 
@@ -564,6 +544,53 @@ class Bounds:
 
         monkeypatch.setattr(NativeWay, "step_", step_)
         monkeypatch.setattr(NativeTable, "run", run_)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("growth", [10.0, 0.1])
+def test_adam_where_layers_take_part_in_some_steps(monkeypatch, growth, copied):
+    """Numbers of steps lie together for layers that are stepped together; bounds do not."""
+    taking_part = [(0, 1, 2), (0, 1), (1,), (0, 1, 2), (2,), (2, 1), (0, 1, 2), (0,), (0, 1)]
+    torch.manual_seed(0)
+    nets = [nn.Sequential(*(nn.Conv2d(3, 3, 3) for _ in range(3))) for _ in range(2)]
+    nets[1].double()
+    optimizers = []
+    for net in nets:
+        adapter = POMAdapter(net, radius=1.0).initialize_(
+            generator=torch.Generator().manual_seed(1)
+        )
+        optimizers.append(FGAdam(adapter, lr=0.05, betas=(0.7, 0.9)))
+    with torch.no_grad():
+        for p, q in zip(*(net.parameters() for net in nets), strict=True):
+            q.copy_(p)
+    optimizers[1].adapter.project_()
+    seen = Bounds(monkeypatch)
+    for turn, numbers in enumerate(taking_part):
+        if copied and turn == 4:
+            nets[0], optimizers[0] = copy.deepcopy((nets[0], optimizers[0]))
+        for i, (one, other) in enumerate(zip(*nets, strict=True)):
+            part = i in numbers
+            one.weight.grad = growth**turn * torch.randn(3, 3, 3, 3) if part else None
+            other.weight.grad = one.weight.grad.double() if part else None
+        if turn == 6:  # factors of the first layer grow tenfold
+            for net, optimizer in zip(nets, optimizers, strict=True):
+                optimizer.state[net[0].weight]["exp_avg_sq"].mul_(0.01)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert len(seen.norms) == len(taking_part)
+    for bound, norm in zip(seen.bounds, seen.norms, strict=True):
+        assert (bound * (1 + 1e-4) >= norm).all()
+    # From their second steps on they are known: of layers that paused, too.
+    known = [int(torch.isfinite(bound).sum()) for bound in seen.bounds]
+    assert known[0] == 0 < min(known[1], known[3], known[7])
+    ours, exact = ([opt.state[x.weight] for x in net] for net, opt in zip(nets, optimizers))
+    for i, (state, expected) in enumerate(zip(ours, exact, strict=True)):
+        assert float(state["step"]) == sum(i in numbers for numbers in taking_part)
+        torch.testing.assert_close(
+            state["exp_avg"].double(), expected["exp_avg"], rtol=1e-5, atol=0
+        )
+    for one, other in zip(*nets, strict=True):
+        torch.testing.assert_close(one.weight.double(), other.weight, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", ["pi", "pio"])
