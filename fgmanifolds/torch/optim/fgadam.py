@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from fgmanifolds.torch.ops.native import Taken, can_hold
 from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
 from fgmanifolds.torch.ops.native.plain import are_whole
 from fgmanifolds.torch.ops.table import computing_type
+from fgmanifolds.torch.optim.adam_factors import FactorMemory, factor_at
 from fgmanifolds.torch.optim.adam_moments import AdamMoments
 from fgmanifolds.torch.optim.building import GIVEN
 from fgmanifolds.torch.optim.fused import adam_ as fused_adam_
@@ -110,13 +111,14 @@ class FGAdam(NativeMomentum):
             if one.buffer is None:
                 one.remember_in(state["exp_avg"], fresh=False)
         steps = self._counted((id(group), True), states)
-        known = {step: _numbers(group, step) for step in set(steps)}
+        known = {step: factor_at(group, step) for step in set(steps)}
         factors = [known[step] for step in steps]
         averages = [state["exp_avg_sq"] for state in states]
-        growth = self._growth(group, taken, averages, factors)
+        growth, unknown = self._factors.growth(id(group), averages, factors)
+        self._way.forget_momenta([taken[i] for i in unknown])
         numbers = [one[1:] for one in factors]  # the step has the first, its dampening
         gradient = self._way.table.set_factors(taken, averages, numbers)
-        self._last[id(group)] = Last(averages, _versions(averages), factors)
+        self._factors.remember(id(group), averages, factors)
         decay = group["betas"][0]
         own = {"momentum": decay, "dampening": decay, "maximize": group["maximize"], "scaled": True}
         options = {**group, **GIVEN, **own}
@@ -139,37 +141,6 @@ class FGAdam(NativeMomentum):
                 state["step"] = view
         numbers: list[float] = flat.add_(1).tolist()
         return numbers
-
-    def _growth(
-        self,
-        group: dict[str, Any],
-        taken: Sequence[Taken],
-        averages: Sequence[Tensor],
-        factors: Sequence[Factor],
-    ) -> float:
-        """By how much factors of first moments may grow at this step, as second moments shrink.
-
-        Momenta of layers whose second moments are not those of their last step are forgotten.
-        """
-        assert self._way is not None
-        last, versions = self._last.get(id(group), Last([], [], [])), _versions(averages)
-        if list(map(id, last.averages)) == list(map(id, averages)) and last.versions == versions:
-            before: Sequence[Factor | None] = last.factors
-        else:  # other layers than at the step before, or other moments
-            self._factors.update(zip(map(id, last.averages), zip(*last, strict=True), strict=True))
-            before = [self._factor_of(*one) for one in zip(averages, versions, strict=True)]
-        if factors[0].second == 1:
-            before = [None] * len(taken)
-        pairs = set(zip(before, factors, strict=True))
-        if any(old is None for old, _ in pairs):
-            rows = zip(taken, before, strict=True)
-            self._way.forget_momenta([one for one, old in rows if old is None])
-        return max((_growth(old, now) for old, now in pairs if old is not None), default=0.0)
-
-    def _factor_of(self, average: Tensor, version: int) -> Factor | None:
-        """Factor of a layer's last step, if its second moments are the same since."""
-        known, then, factor = self._factors.get(id(average), (None, 0, None))
-        return factor if known is average and then == version else None
 
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGAdam:
@@ -214,13 +185,11 @@ class FGAdam(NativeMomentum):
             return super()._scaled_directions(params, grads, group)
         vectors, factors = self._vectors(params, grads, group)
         # The C++ step of small kernels takes directions as they are.
-        ready = {} if self._native_way() is None else self._kernels_of(params, factors)
+        ready = {} if self._native_way() is None else self._kernels_of(factors)
         left = {key: own for key, own in factors.items() if key not in ready}
         return self._multiplied(params, vectors, ready), left
 
-    def _kernels_of(
-        self, params: Sequence[Tensor], factors: dict[int, Tensor]
-    ) -> dict[int, Tensor]:
+    def _kernels_of(self, factors: dict[int, Tensor]) -> dict[int, Tensor]:
         """Factors of small kernels."""
         by_weight = self._guards.layers_by_weight()
         return {key: own for key, own in factors.items() if can_hold(by_weight[key])}
@@ -275,13 +244,12 @@ class FGAdam(NativeMomentum):
         rows = None if layer is None else self._moments.scales_of(layer).rows
         if rows is None or not grad.is_cpu:
             return None
-        numbers = _numbers(group, float(state["step"]))
+        numbers = factor_at(group, float(state["step"]))
         return rows.adam(grad, state["exp_avg"], state["exp_avg_sq"], numbers)
 
     def _forget(self) -> None:
         super()._forget()
-        self._last: dict[int, Last] = {}
-        self._factors: dict[int, tuple[Tensor, int, Factor]] = {}
+        self._factors = FactorMemory()
         self._moments = AdamMoments(native=self._native_blocks)
         self._step_counts: dict[tuple[int, bool], tuple[Tensor, tuple[Tensor, ...]]] = {}
 
@@ -311,47 +279,6 @@ def _have_averages(taken: Sequence[Taken]) -> bool:
     known = [one for one in taken if "exp_avg_sq" in one.state]
     averages = [one.state["exp_avg_sq"] for one in known]
     return are_whole(averages, [one.layer.view.n_components for one in known])
-
-
-class Factor(NamedTuple):
-    """What turns a first moment m and a mean square v into a direction, and shares of new ones.
-
-    The direction is ``scale * m / (sqrt(v) * root_scale + eps)``.
-    """
-
-    first: float
-    second: float
-    root_scale: float
-    eps: float
-    scale: float
-
-
-class Last(NamedTuple):
-    """What a group's step in C++ has left: second moments, and what was made of them.
-
-    `versions` are what changes when somebody writes to a moment.
-    """
-
-    averages: list[Tensor]
-    versions: list[int]
-    factors: list[Factor]
-
-
-def _versions(tensors: Sequence[Tensor]) -> list[int]:
-    return [x._version for x in tensors]
-
-
-def _growth(before: Factor, now: Factor) -> float:
-    """By how much the factor may grow from one step to the next, whose gradient may be 0."""
-    root = (1 - now.second) ** -0.5 * before.root_scale / now.root_scale
-    return now.scale / before.scale * max(root, before.eps / now.eps)
-
-
-def _numbers(group: dict[str, Any], step: float) -> Factor:
-    """Those of a step, counted from 1."""
-    first, second = group["betas"]
-    root_scale = (1 - second**step) ** -0.5
-    return Factor(1 - first, 1 - second, root_scale, group["eps"], 1 / (1 - first**step))
 
 
 def _count_(steps: list[Tensor]) -> None:
