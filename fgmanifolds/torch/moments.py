@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fgmanifolds.torch.ops.native import Lines, add_moments
 from fgmanifolds.torch.ops.native.moments import TYPES
-from fgmanifolds.torch.ops.native.step import CHANNELS_LAST
+from fgmanifolds.torch.ops.native.places import CHANNELS_LAST
 
 __all__ = ["ENOUGH", "add_moments_", "add_moments_op"]
 

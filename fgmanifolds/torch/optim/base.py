@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
-from types import NoneType
 from typing import Any, ClassVar
 
 import torch
@@ -17,11 +15,12 @@ from fgmanifolds.steps import StepRule
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import DRIFTING
+from fgmanifolds.torch.optim.active import Active, ActiveLook
 from fgmanifolds.torch.optim.building import GIVEN, NativeMixin
 from fgmanifolds.torch.optim.foreach import add_, added
 from fgmanifolds.torch.optim.groups import check_options, make_groups
 from fgmanifolds.torch.optim.guards import Guards
-from fgmanifolds.torch.optim.pom_steps import Active, PomSteps
+from fgmanifolds.torch.optim.pom_steps import PomSteps
 from fgmanifolds.torch.optim.references import ReferenceMixin
 from fgmanifolds.torch.optim.rule_book import RuleBook
 from fgmanifolds.torch.optim.state import StateMixin
@@ -29,8 +28,6 @@ from fgmanifolds.torch.sharded import reshard_
 from fgmanifolds.validation import check_bool, check_integer
 
 __all__ = ["POMOptimizer"]
-
-GRAD = attrgetter("grad")
 
 
 class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
@@ -188,6 +185,7 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         self._way = None
         self._poms = PomSteps(self.adapter, compile=self.compile, native=self._native_blocks)
         self._guards = Guards(self.adapter)
+        self._looks: dict[int, ActiveLook] = {}
         self._radii_version = self.adapter.version
         self._radii = {name: x.radius.clone() for name, x in self.adapter.layers.items()}
 
@@ -285,16 +283,8 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         return loss
 
     def _active(self, group: dict[str, Any], by_weight: Mapping[int, POMLayer]) -> Active:
-        params, rule = group["params"], self._rules.of(group)
-        grads, found = list(map(GRAD, params)), list(map(by_weight.get, map(id, params)))
-        places: Sequence[int] = range(len(params))
-        if NoneType in set(map(type, grads)):
-            places = [i for i in places if grads[i] is not None]
-        curved = [(i, layer) for i in places if (layer := found[i]) is not None]
-        layers, order = [layer for _, layer in curved], [i for i, _ in curved]
-        if len(order) < len(places):
-            order += [i for i in places if found[i] is None]
-        return Active(group, rule, layers, [params[i] for i in order], [grads[i] for i in order])
+        look = self._looks.setdefault(id(group), ActiveLook())
+        return look.active(group, self._rules.of(group), by_weight)
 
     def _may_step(self, active: Sequence[Active]) -> bool:
         """Look at gradients and weights before anything is changed."""

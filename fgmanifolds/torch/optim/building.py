@@ -16,8 +16,9 @@ from fgmanifolds.torch.ops.native import (
     load_blocks,
     loads_or_warns,
 )
+from fgmanifolds.torch.optim.active import Active
 from fgmanifolds.torch.optim.native_way import NativeWay
-from fgmanifolds.torch.optim.pom_steps import Active, PomSteps
+from fgmanifolds.torch.optim.pom_steps import PomSteps
 from fgmanifolds.validation import check_bool
 
 __all__ = ["GIVEN", "NativeMixin"]
@@ -96,4 +97,4 @@ class NativeMixin(Optimizer):
         assert self._way is not None
         scale = self.gradient_scale(active.group)
         self._way.step_(taken, group, active.rule, self.state, scale, self._poms.last, bound)
-        return active.without({one.place for one in taken})
+        return active.without([one.place for one in taken])

@@ -15,14 +15,13 @@ from fgmanifolds.torch.ops.native import Taken, can_hold
 from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
 from fgmanifolds.torch.ops.native.plain import are_whole
 from fgmanifolds.torch.ops.table import computing_type
+from fgmanifolds.torch.optim.active import Active
 from fgmanifolds.torch.optim.adam_factors import FactorMemory, factor_at
 from fgmanifolds.torch.optim.adam_moments import AdamMoments
 from fgmanifolds.torch.optim.building import GIVEN
 from fgmanifolds.torch.optim.fused import adam_ as fused_adam_
-from fgmanifolds.torch.optim.fused import taken_of
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.native_momentum import NativeMomentum
-from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.torch.sharded import whole, wholly
 
 __all__ = ["FGAdam"]
@@ -58,6 +57,7 @@ class FGAdam(NativeMomentum):
     """
 
     _buffer: ClassVar[str] = "exp_avg"
+    _moments_kept: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
     gradient_state: ClassVar[dict[str, int]] = {"exp_avg": 1, "exp_avg_sq": 2}
     tangent_state: ClassVar[tuple[str, ...]] = ("exp_avg",)
     own_type_state: ClassVar[tuple[str, ...]] = ("mean_square", "exp_avg_sq")
@@ -146,11 +146,10 @@ class FGAdam(NativeMomentum):
         if type(self) is not FGAdam:
             return active
         started = functools.partial(self._started, layer=None)
-        taken = taken_of(active, started, ("exp_avg", "exp_avg_sq"))
-        rows = list(taken.values())
-        self._counted((id(active.group), False), [own for *_, own in rows])
-        fused_adam_(rows, active.group)
-        return active.without(taken.keys())
+        taken = self._fused_look(active).taken_of(active, started)
+        self._counted((id(active.group), False), taken.states)
+        fused_adam_(taken, active.group)
+        return active.without(taken.places)
 
     def _decay_(self, active: Active) -> None:
         """Shrink what is Euclidean."""

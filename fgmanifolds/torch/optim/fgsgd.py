@@ -12,17 +12,14 @@ from fgmanifolds.steps.norms import gradient_scale
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.native import Taken
+from fgmanifolds.torch.optim.active import Active
 from fgmanifolds.torch.optim.foreach import added, decay_
-from fgmanifolds.torch.optim.fused import sgd_, taken_of
+from fgmanifolds.torch.optim.fused import sgd_
 from fgmanifolds.torch.optim.groups import check_real
 from fgmanifolds.torch.optim.native_momentum import NativeMomentum
-from fgmanifolds.torch.optim.pom_steps import Active
 from fgmanifolds.validation import check_bool
 
 __all__ = ["FGSGD"]
-
-#: Options of a group that are those of ``torch.optim.SGD``.
-SGD_OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
 
 
 class FGSGD(NativeMomentum):
@@ -58,6 +55,7 @@ class FGSGD(NativeMomentum):
     """
 
     _buffer: ClassVar[str] = "momentum_buffer"
+    _moments_kept: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
     gradient_state: ClassVar[dict[str, int]] = {"momentum_buffer": 1}
     tangent_state: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
 
@@ -126,6 +124,6 @@ class FGSGD(NativeMomentum):
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGSGD:
             return active
-        taken = taken_of(active, self.state.__getitem__, ("momentum_buffer",))
-        sgd_(list(taken.values()), **{key: active.group[key] for key in SGD_OPTIONS})
-        return active.without(taken.keys())
+        taken = self._fused_look(active).taken_of(active, self.state.__getitem__)
+        sgd_(taken, active.group)
+        return active.without(taken.places)

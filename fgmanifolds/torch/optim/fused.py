@@ -2,118 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, compress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim.sgd import sgd
 
-from fgmanifolds.torch.ops.native.plain import DTYPE, SHAPE, are_plain
+from fgmanifolds.torch.ops.native.plain import DTYPE, SHAPE, Known, are_plain
 
 if TYPE_CHECKING:
-    from fgmanifolds.torch.optim.pom_steps import Active
+    from fgmanifolds.torch.optim.active import Active
 
-__all__ = ["adam_", "sgd_", "taken_of"]
+__all__ = ["FusedLook", "adam_", "sgd_"]
 
 #: The fused functions look neither at classes nor at shapes and strides.
 TYPES = frozenset((torch.float32, torch.float64))
 
-#: A parameter, its gradient, and its state.
-Taken = tuple[Tensor, Tensor, dict[str, Any]]
+#: Options of a group that are those of ``torch.optim.SGD``.
+SGD_OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
+
+_Columns = tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]
 
 
-def taken_of(
-    active: Active, state_of: Callable[[Tensor], dict[str, Any]], kept: Sequence[str]
-) -> dict[int, Taken]:
-    """Euclidean parameters of a group that the fused functions take, by their place in it.
+class Taken(NamedTuple):
+    """Euclidean parameters of a group that a fused function takes.
+
+    Attributes
+    ----------
+    places : sequence of int
+        In the group's `params`.
+    params, grads : list of Tensor
+    states : list of dict
+    """
+
+    places: Sequence[int]
+    params: list[Tensor]
+    grads: list[Tensor]
+    states: list[dict[str, Any]]
+
+
+class FusedLook:
+    """Finds the parameters of one group that the fused functions take.
 
     They must be on the CPU, dense, and of one type and shape with their gradients and state; the
     group must leave the choice to us, and its rate be a number.
 
     Parameters
     ----------
-    active : Active
-    state_of : callable
-        Gives the state of a parameter.
     kept : sequence of str
         Names of tensors in the state that the function reads, where they are there.
     """
-    group = active.group
-    if group["foreach"] is not None or isinstance(group["lr"], Tensor):
-        return {}
-    first = len(active.layers)
-    params, grads = active.params[first:], active.grads[first:]
-    states = list(map(state_of, params))
-    rows = list(zip(params, grads, states, strict=True))
-    places: Sequence[int] = range(len(rows))
-    if not _can_fuse(params, grads, states, kept):
-        places = [i for i, (p, g, own) in enumerate(rows) if _can_fuse([p], [g], [own], kept)]
-    return {first + i: rows[i] for i in places}
+
+    def __init__(self, kept: Sequence[str]) -> None:
+        self._kept = kept
+        self._known = Known(TYPES)
+
+    def taken_of(self, active: Active, state_of: Callable[[Tensor], dict[str, Any]]) -> Taken:
+        """Those of a step.
+
+        Parameters
+        ----------
+        active : Active
+        state_of : callable
+            Gives the state of a parameter.
+        """
+        group, first = active.group, len(active.layers)
+        params, grads = active.params[first:], active.grads[first:]
+        if not params or group["foreach"] is not None or isinstance(group["lr"], Tensor):
+            return Taken((), [], [], [])
+        states = list(map(state_of, params))
+        if self._can_fuse(params, grads, states, self._known):
+            return Taken(range(first, len(active.params)), params, grads, states)
+        alone = [
+            self._can_fuse([p], [grad], [own], Known(TYPES))
+            for p, grad, own in zip(params, grads, states, strict=True)
+        ]
+        places = compress(range(first, len(active.params)), alone)
+        return Taken(list(places), *_rows((params, grads, states), alone))
+
+    def _can_fuse(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        states: Sequence[Mapping[str, Any]],
+        known: Known,
+    ) -> bool:
+        """Whether the function takes all of some parameters, whose states hold the same."""
+        lasting = [params]
+        for name in self._kept:
+            kept = [state[name] for state in states if name in state]
+            if kept:
+                lasting.append(kept)
+        ours = list(chain.from_iterable(lasting))
+        if known.addresses_of(ours) is None or not are_plain(grads, TYPES):
+            return False
+        tensors = [*ours, *grads]
+        dtypes, shapes = list(map(DTYPE, tensors)), list(map(SHAPE, tensors))
+        number = len(lasting) + 1
+        # Of columns of other lengths these lists are of another length than the tensors'.
+        return (
+            dtypes == dtypes[: len(params)] * number
+            and shapes == shapes[: len(params)] * number
+            and all(map(Tensor.is_contiguous, tensors))
+        )
 
 
-def _can_fuse(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    states: Sequence[Mapping[str, Any]],
-    kept: Sequence[str],
-) -> bool:
-    """Whether the function takes all of some parameters, whose states hold the same."""
-    columns = [list(params), list(grads)]
-    for name in kept:
-        known = [state[name] for state in states if name in state]
-        if known:
-            columns.append(known)
-    tensors = list(chain.from_iterable(columns))
-    dtypes, shapes = list(map(DTYPE, tensors)), list(map(SHAPE, tensors))
-    number = len(columns)
-    # Of columns of other lengths these lists are of another length than the tensors'.
-    return (
-        dtypes == dtypes[: len(params)] * number
-        and shapes == shapes[: len(params)] * number
-        and TYPES.issuperset(dtypes)
-        and are_plain(tensors, None)
-        and all(map(Tensor.is_contiguous, tensors))
-    )
-
-
-def sgd_(taken: Sequence[Taken], **options: Any) -> None:
+def sgd_(taken: Taken, group: Mapping[str, Any]) -> None:
     """Step of ``torch.optim.SGD``, in place.
 
     Parameters
     ----------
-    taken : sequence of (parameter, gradient, state)
+    taken : Taken
         Momenta that are not in a state yet are put there.
-    **options
-        As torch's SGD takes them: lr, momentum, dampening, weight_decay, nesterov, maximize.
+    group : dict
     """
-    # torch takes the first momenta of all or none.
-    known = [one for one in taken if "momentum_buffer" in one[2]]
-    fresh = [one for one in taken if "momentum_buffer" not in one[2]]
-    for own in (known, fresh):
-        if not own:
-            continue
-        params, grads, states = _lists(own)
-        buffers = [state.get("momentum_buffer") for state in states]
-        sgd(params, grads, buffers, fused=True, **options)
-        if own is fresh and options["momentum"] != 0:
-            for state, buffer in zip(states, buffers, strict=True):
-                state["momentum_buffer"] = buffer
+    options = {name: group[name] for name in SGD_OPTIONS}
+    has_momentum = group["momentum"] != 0
+    fresh = [has_momentum and "momentum_buffer" not in state for state in taken.states]
+    for is_first, (params, grads, states) in _parts(taken, fresh):
+        if is_first:
+            for grad, state in zip(grads, states, strict=True):
+                state["momentum_buffer"] = torch.empty_like(grad)
+        # What torch.optim.SGD comes to. The function takes the first momenta of all or none.
+        buffers = [state["momentum_buffer"] for state in states] if has_momentum else []
+        torch._fused_sgd_(params, grads, buffers, is_first_step=is_first, **options)
 
 
-def adam_(taken: Sequence[Taken], group: Mapping[str, Any]) -> None:
+def adam_(taken: Taken, group: Mapping[str, Any]) -> None:
     """Step of ``torch.optim.Adam`` without weight decay, in place.
 
     Parameters
     ----------
-    taken : sequence of (parameter, gradient, state)
+    taken : Taken
         Moments and numbers of steps by torch's names; the numbers count this step.
     group : dict
     """
     beta1, beta2 = group["betas"]
-    for dtype in {p.dtype for p, *_ in taken}:
-        params, grads, states = _lists([one for one in taken if one[0].dtype == dtype])
+    for _, (params, grads, states) in _parts(taken, [False] * len(taken.states)):
         # What torch.optim.Adam comes to; its function counts the steps one by one.
         torch._fused_adam_(
             params,
@@ -132,5 +158,18 @@ def adam_(taken: Sequence[Taken], group: Mapping[str, Any]) -> None:
         )
 
 
-def _lists(taken: Sequence[Taken]) -> tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]:
-    return [p for p, _, _ in taken], [grad for _, grad, _ in taken], [own for *_, own in taken]
+def _parts(taken: Taken, kinds: Sequence[bool]) -> Iterator[tuple[bool, _Columns]]:
+    """Parameters, gradients and states of one type and kind together, which is given first."""
+    keys = list(zip(map(DTYPE, taken.params), kinds, strict=True))
+    columns = taken.params, taken.grads, taken.states
+    for key in dict.fromkeys(keys):
+        yield key[1], _rows(columns, [own == key for own in keys])
+
+
+def _rows(columns: _Columns, chosen: Sequence[bool]) -> _Columns:
+    params, grads, states = columns
+    return (
+        list(compress(params, chosen)),
+        list(compress(grads, chosen)),
+        list(compress(states, chosen)),
+    )

@@ -62,11 +62,13 @@ def _batches(
 ) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
     """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
     sizes = zip(map(Tensor.dim, grads), map(Tensor.numel, grads), strict=True)
-    is_short = [axes == 1 and numel <= SHORT for axes, numel in sizes]
-    places = [i for i in range(len(grads)) if i not in left_out]
-    for members in _by(DEVICE, grads, [i for i in places if is_short[i]]):
+    short = [i for i, (axes, numel) in enumerate(sizes) if axes == 1 and numel <= SHORT]
+    others = set(range(len(grads))).difference(short, left_out)
+    if left_out:
+        short = [i for i in short if i not in left_out]
+    for members in _by(DEVICE, grads, short):
         yield [members], [torch.cat([grads[i] for i in members])]  # of the largest type
-    for members in _by(DEVICE_DTYPE, grads, [i for i in places if not is_short[i]]):
+    for members in _by(DEVICE_DTYPE, grads, sorted(others)):
         yield [[i] for i in members], [grads[i] for i in members]
 
 
@@ -75,7 +77,7 @@ def _by(
 ) -> list[list[int]]:
     """Places of tensors that are of a kind together."""
     kinds = [kind(tensors[i]) for i in places]
-    if len(set(kinds)) <= 1:
+    if kinds == kinds[:1] * len(kinds):
         return [places] if places else []
     found: dict[Any, list[int]] = {}
     for i, own in zip(places, kinds, strict=True):

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native.plain import LAYOUT, STRIDED
+from fgmanifolds.torch.ops.native.plain import LAYOUT, SHAPE, STRIDED
 from fgmanifolds.torch.ops.table import PomTable
+from fgmanifolds.torch.optim.active import are_same
 from fgmanifolds.torch.optim.gradients import largest_norm, norm_bounds, unusable
 from fgmanifolds.torch.sharded import any_sharded, is_sharded, whole
 
 if TYPE_CHECKING:
-    from fgmanifolds.torch.optim.pom_steps import Active
+    from fgmanifolds.torch.optim.active import Active
 
 __all__ = ["Guards"]
 
@@ -37,6 +38,7 @@ class Guards:
     def __init__(self, adapter: POMAdapter) -> None:
         self._adapter = adapter
         self._weights: list[Tensor] = []
+        self._by_weight: dict[int, POMLayer] = {}
         self._written: tuple[list[int], list[int]] = [], []
         self._warned = self._gap = self._ranks_agree = False
         self._since = SEARCH_EVERY
@@ -45,8 +47,11 @@ class Guards:
     def layers_by_weight(self) -> dict[int, POMLayer]:
         """Layers by the identity of their present weights; ``ValueError`` if one has none."""
         layers = self._adapter.layers.values()
-        self._weights = [layer.weight for layer in layers]
-        return dict(zip(map(id, self._weights), layers, strict=True))
+        weights: list[Tensor] = [layer.weight for layer in layers]
+        if not are_same(weights, self._weights):
+            self._weights = weights
+            self._by_weight = dict(zip(map(id, weights), layers, strict=True))
+        return self._by_weight
 
     def check_ranks(self) -> None:
         """Before the first step, see that all processes start alike."""
@@ -66,10 +71,12 @@ class Guards:
     def check_tensors(self, active: Sequence[Active]) -> None:
         """Raise ``ValueError`` if a weight or a gradient is of a kind that cannot be stepped."""
         for one in active:
-            for layer, weight in zip(one.layers, one.params, strict=False):
-                if weight.shape != layer.shape:
+            shapes = [layer.shape for layer in one.layers]
+            present = list(map(SHAPE, one.weights))
+            for layer, shape in zip(one.layers, present if present != shapes else (), strict=False):
+                if shape != layer.shape:
                     raise ValueError(
-                        f"the weight of layer {layer.name!r} has shape {tuple(weight.shape)}; it "
+                        f"the weight of layer {layer.name!r} has shape {tuple(shape)}; it "
                         f"had {tuple(layer.shape)} when the adapter was built. Nothing was "
                         "updated: build adapter and optimizer anew."
                     )
@@ -95,8 +102,8 @@ class Guards:
         """
         params, grads, limits = list[Tensor](), list[Tensor](), list[float]()
         for one in active:
-            n, own = len(one.layers), range(len(one.layers))
-            left = [i for i in own if id(one.params[i]) not in skip]
+            n, keys = len(one.layers), list(map(id, one.weights))
+            left = [i for i, key in enumerate(keys) if key not in skip]
             params += [*(one.params[i] for i in left), *one.params[n:]]
             grads += [*(one.grads[i] for i in left), *one.grads[n:]]
             limits += [largest_norm(one.params[i].dtype) for i in left]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from fgmanifolds.torch.ops.native import Taken
+from fgmanifolds.torch.optim.active import Active
 from fgmanifolds.torch.optim.base import POMOptimizer
-from fgmanifolds.torch.optim.pom_steps import Active
+from fgmanifolds.torch.optim.fused import FusedLook
 
 __all__ = ["NativeMomentum"]
 
@@ -22,9 +23,13 @@ class NativeMomentum(POMOptimizer):
     #: Name of the momentum in the state of a parameter.
     _buffer: ClassVar[str]
 
+    #: Names of what fused functions read in it.
+    _moments_kept: ClassVar[tuple[str, ...]]
+
     def _forget(self) -> None:
         super()._forget()
         self._taken: dict[int, list[Taken]] = {}
+        self._fused_looks: dict[int, FusedLook] = {}
 
     @abc.abstractmethod
     def _can_step_natively(self, group: dict[str, Any]) -> bool:
@@ -37,6 +42,10 @@ class NativeMomentum(POMOptimizer):
     @abc.abstractmethod
     def _step_fused(self, active: Active) -> Active:
         """Step Euclidean parameters by torch's fused function; gives what is left."""
+
+    def _fused_look(self, active: Active) -> FusedLook:
+        """What finds the Euclidean parameters of a group that are fused."""
+        return self._fused_looks.setdefault(id(active.group), FusedLook(self._moments_kept))
 
     def _with_momentum(self, active: Active) -> list[Taken]:
         """The layers of a group that C++ steps from their gradients."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,17 +15,20 @@ from torch import Tensor
 from fgmanifolds.steps import NORM_MOMENTUM, StepRule
 from fgmanifolds.steps.norms import chosen_denominator, larger_where_curved
 from fgmanifolds.torch.adapter import POMAdapter
-from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold, placed
+from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold
 from fgmanifolds.torch.optim.gradients import largest_norm
+from fgmanifolds.torch.optim.native_look import NativeLook
 from fgmanifolds.torch.poms import pom_norms
 
 if TYPE_CHECKING:
-    from fgmanifolds.torch.optim.pom_steps import Active
+    from fgmanifolds.torch.optim.active import Active
 
 __all__ = ["NativeGeometry", "NativeWay"]
 
 #: Allowance for rounding where a bound of norms decides whether they are looked at.
 SLACK = 1 + 1e-4
+
+VERSION = attrgetter("_version")
 
 
 @dataclass
@@ -103,6 +108,7 @@ class NativeWay:
             return
         self._key, self._noted = key, dict[int, tuple[int, int]]()
         self._squares = None
+        self._looks: dict[int, NativeLook] = {}
         self._past, self._views = torch.empty(0), list[Tensor | None]()
         self._complete = False
         layers = [
@@ -111,6 +117,8 @@ class NativeWay:
             if can_hold(layer) and layer.weight.dtype == torch.float32 and layer.weight.is_cpu
         ]
         self.table = NativeTable(layers, scaled=self._scaled) if layers else None
+        ends = () if self.table is None else pairwise(self.table.offsets)
+        self._slices = [slice(first, end) for first, end in ends]
         self._momenta = torch.zeros(0 if self.table is None else self.table.n_poms)
         self._position = {layer.name: i for i, layer in enumerate(layers)}
         sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
@@ -139,33 +147,8 @@ class NativeWay:
         if other or not active.layers:
             return []
         self._renew()
-        position = self._position
-        places = [i for i, layer in enumerate(active.layers) if layer.name in position]
-        layers, weights = [active.layers[i] for i in places], [active.params[i] for i in places]
-        states = [state[weight] for weight in weights]
-        buffers: list[Tensor | None] = [own.get(buffer) for own in states]
-        if directions is None:
-            vectors = [active.grads[i] for i in places]
-        else:
-            vectors = [directions[id(weight)] for weight in weights]
-        # Where there is no momentum yet, the gradient takes its place in the look.
-        third = [v if b is None else b for v, b in zip(vectors, buffers, strict=True)]
-        found = placed([layer.shape for layer in layers], weights, vectors, third)
-        rows = zip(places, layers, weights, states, buffers, found, strict=True)
-        return [
-            Taken(
-                place,
-                position[layer.name],
-                layer,
-                weight,
-                own,
-                one.inputs,
-                (*one.addresses[:2], 0 if kept is None else one.addresses[2]),
-                kept,
-            )
-            for place, layer, weight, own, kept, one in rows
-            if one is not None
-        ]
+        look = self._looks.setdefault(id(active.group), NativeLook(self._position))
+        return look.taken_of(active, state, directions, buffer)
 
     def look(self, taken: Sequence[Taken]) -> None:
         """Sum the squares of some layers' gradients, or directions, over their POMs.
@@ -284,8 +267,7 @@ class NativeWay:
         norm = scale * norm
         self.remember(taken, norm)
         for one in taken:
-            first, end = self.table.offsets[one.position], self.table.offsets[one.position + 1]
-            last[one.layer.name] = norm, g, slice(first, end)
+            last[one.layer.name] = norm, g, self._slices[one.position]
 
     def _move_(
         self,
@@ -316,7 +298,10 @@ class NativeWay:
         assert self.table is not None
         geometry = NativeGeometry(self.table)
         settled = self._settled(group, rule, past, scale, bound, geometry)
-        unsettled = taken if settled is None else self._layers_with(taken, ~settled[1])
+        unsettled = taken
+        if settled is not None:
+            done = settled[1]
+            unsettled = [] if bool(done.all()) else self._layers_with(taken, ~done)
         if settled is not None and not unsettled:
             return settled[0]
         still = torch.zeros(self.table.n_poms)
@@ -393,10 +378,14 @@ class NativeWay:
         if momentum == 0:
             return gradient
         bound = momentum * growth * self._momenta + (1 - dampening) * gradient
-        unknown = [one for one in taken if self._noted.get(one.position) != _note(one)]
+        notes = _notes(taken)
+        kept = [self._noted.get(one.position) for one in taken]
+        if kept == notes:
+            return bound
+        unknown = [one for one, a, b in zip(taken, kept, notes, strict=True) if a != b]
         if len(unknown) == len(taken):
             return None
-        return bound.masked_fill_(self._poms_of(unknown), math.inf) if unknown else bound
+        return bound.masked_fill_(self._poms_of(unknown), math.inf)
 
     def forget_momenta(self, taken: Sequence[Taken]) -> None:
         """Of some layers, since their factors are others'."""
@@ -412,11 +401,10 @@ class NativeWay:
         if len(taken) < len(self.table.layers):
             whole = torch.where(self._poms_of(taken), whole, self._momenta)
         self._momenta = whole
-        for one in taken:
-            self._noted[one.position] = _note(one)
+        self._noted.update(zip([one.position for one in taken], _notes(taken), strict=True))
 
 
-def _note(one: Taken) -> tuple[int, int]:
+def _notes(taken: Sequence[Taken]) -> list[tuple[int, int]]:
     """What changes when somebody writes to a momentum."""
-    assert one.buffer is not None
-    return one.addresses[2], one.buffer._version
+    buffers = [one.buffer for one in taken]
+    return list(zip([one.found[1] for one in taken], map(VERSION, buffers), strict=True))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,61 +16,16 @@ from fgmanifolds.steps.norms import chosen_denominator
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.table import PomTable, UnitGeometry
+from fgmanifolds.torch.optim.active import Active
 from fgmanifolds.torch.sharded import all_whole, packs, wholly
 
-__all__ = ["Active", "PomSteps"]
+__all__ = ["PomSteps"]
 
 #: Tables that are kept, of different sets of layers with gradients.
 TABLES = 32
 
 #: Gives the weights of some layers that distances are measured to.
 References = Callable[[Sequence[POMLayer]], list[Tensor]]
-
-
-@dataclass
-class Active:
-    """What of a group has gradients at a step: layers on POMs, and all other parameters.
-
-    Attributes
-    ----------
-    group : dict
-    rule : StepRule
-    layers : list of POMLayer
-    params, grads : list of Tensor
-        The layers' weights, then the other parameters; and their gradients.
-    """
-
-    group: dict[str, Any]
-    rule: StepRule
-    layers: list[POMLayer]
-    params: list[Tensor]
-    grads: list[Tensor]
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """The layers' weights."""
-        return self.params[: len(self.layers)]
-
-    @property
-    def plain(self) -> list[Tensor]:
-        """The other parameters."""
-        return self.params[len(self.layers) :]
-
-    def without(self, stepped: Set[int]) -> Active:
-        """What is left to be stepped.
-
-        Parameters
-        ----------
-        stepped : set of int
-            Places in `params`.
-        """
-        if not stepped:
-            return self
-        number = len(self.params) if len(stepped) < len(self.params) else 0
-        left = [i for i in range(number) if i not in stepped]
-        layers = [self.layers[i] for i in left if i < len(self.layers)]
-        params, grads = [self.params[i] for i in left], [self.grads[i] for i in left]
-        return Active(self.group, self.rule, layers, params, grads)
 
 
 class PomSteps:

@@ -14,7 +14,7 @@ from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.sharded import whole
 
 if TYPE_CHECKING:
-    from fgmanifolds.torch.optim.pom_steps import Active
+    from fgmanifolds.torch.optim.active import Active
 
 __all__ = ["ReferenceMixin"]
 

@@ -20,7 +20,7 @@ from fgmanifolds.torch.ops.native import (
     can_hold,
     can_take,
 )
-from fgmanifolds.torch.ops.native.plain import are_plain, are_whole
+from fgmanifolds.torch.ops.native.plain import Known, are_plain, are_whole
 from fgmanifolds.torch.optim.native_way import NativeWay
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
@@ -275,6 +275,86 @@ def test_which_tensors_are_plain():
     assert not are_whole([*fine, torch.ones(0)], [6, 4, 0])  # it has no address
 
 
+def test_what_was_plain_at_the_last_look():
+    """Only the same object at the same address needs no look."""
+    known, fine = Known(), [torch.ones(2, 3), nn.Parameter(torch.ones(3, 3))]
+    addresses = [x.data_ptr() for x in fine]
+    assert known.addresses_of(fine) == known.addresses_of(list(fine)) == addresses
+    assert known.addresses_of([fine[0].view(torch.int32), fine[1]]) is None
+    assert known.addresses_of(fine[:1]) == addresses[:1]
+    assert known.addresses_of(fine) == addresses
+    fine[1].data = torch.ones(3, 3)
+    assert known.addresses_of(fine) == [addresses[0], fine[1].data_ptr()] != addresses
+    fine[1].data = torch.ones(3, 3, dtype=torch.float64)
+    assert known.addresses_of(fine) is None
+
+
+def transposed(x):
+    """Of the same shape and at the same address."""
+    x.data = x.data.mT
+
+
+def elsewhere(x):
+    x.data = x.data.clone()
+
+
+def in_channels_last(x):
+    x.data = x.data.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("change", [transposed, elsewhere, in_channels_last])
+@pytest.mark.parametrize("whose", ["weight", "momentum", "both"])
+def test_tensors_that_change_between_steps(change, whose):
+    """Against the way through torch, which asks for no addresses; one layer of three."""
+    nets = [nn.Sequential(*(layer((3, 3), 4, 4, seed) for seed in range(3))) for _ in range(2)]
+    for net, native in zip(nets, [True, False], strict=True):
+        adapter = POMAdapter(net, "pio", (*CURVED, "euclidean")).initialize_()
+        optimizer = FGSGD(adapter, lr=0.1, momentum=0.9, native=native)
+        generator = torch.Generator().manual_seed(0)
+        for i in range(5):
+            for p in net.parameters():
+                p.grad = torch.randn(p.shape, generator=generator).to(p)
+            if i == 2:
+                weight = net[1][0].weight
+                momentum = optimizer.state[weight]["momentum_buffer"]
+                for x in {"weight": [weight], "momentum": [momentum]}.get(
+                    whose, [weight, momentum]
+                ):
+                    change(x)
+            optimizer.step()
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [FGSGD, FGAdam])
+def test_all_tensors_stay_where_they_are(make):
+    """Gradients that are written in place, as after ``zero_grad(set_to_none=False)``."""
+    nets = [layer((3, 3), 4, 4) for _ in range(2)]
+    own = {"momentum": 0.9} if make is FGSGD else {}
+    for net, native in zip(nets, [True, False], strict=True):
+        adapter = POMAdapter(net, "pio", (*CURVED, "euclidean")).initialize_()
+        optimizer = make(adapter, lr=0.1, native=native, **own)
+        net[0].weight.grad = torch.empty_like(net[0].weight)
+        for gradient in gradients_of(net, 4, 0):
+            net[0].weight.grad.copy_(gradient)
+            optimizer.step()
+    torch.testing.assert_close(nets[0][0].weight, nets[1][0].weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps_before", [1, 2])
+def test_a_momentum_that_is_taken_away_starts_anew(steps_before):
+    nets = [layer((3, 3), 4, 4) for _ in range(2)]
+    for net, native in zip(nets, [True, False], strict=True):
+        adapter = POMAdapter(net, "pio", (*CURVED, "euclidean")).initialize_()
+        optimizer = FGSGD(adapter, lr=0.1, momentum=0.9, native=native)
+        for i, gradient in enumerate(gradients_of(net, 4, 0)):
+            net[0].weight.grad = gradient
+            if i == steps_before:
+                del optimizer.state[net[0].weight]["momentum_buffer"]
+            optimizer.step()
+    torch.testing.assert_close(nets[0][0].weight, nets[1][0].weight, rtol=1e-4, atol=1e-5)
+
+
 def test_tensors_of_another_size_never_reach_it():
     """A momentum cut to its first output, and a weight replaced by a smaller one."""
     net = layer((3, 3), 8, 8)
@@ -286,7 +366,12 @@ def test_tensors_of_another_size_never_reach_it():
     assert not can_take(taken, torch.empty_strided((8, 4, 3, 3), weight.stride()))
     assert not can_take(taken, torch.empty(weight.shape, device="meta"))
     assert not can_take(taken, buffer.double())
-    assert not can_take(taken, buffer.as_subclass(type("Sub", (torch.Tensor,), {})))
+    sub = type("Sub", (torch.Tensor,), {})
+    assert not can_take(taken, buffer.as_subclass(sub))
+    weight.grad = torch.zeros_like(weight).as_subclass(sub)
+    assert not can_take(taken, buffer)
+    weight.grad = torch.zeros_like(weight)
+    assert can_take(taken, buffer)
     state = copy.deepcopy(optimizer.state_dict())
     state["state"][0]["momentum_buffer"] = buffer[:1].clone()
     with pytest.raises(ValueError, match=r"momentum_buffer of layer '0' has shape \(1, 8, 3, 3\)"):

@@ -388,6 +388,32 @@ def test_replaced_parameters_are_warned_of():
         train(net, optimizer, 1)
 
 
+def test_parameters_may_be_put_into_a_group_and_sorted_anew():
+    """As lists of torch's optimizers may."""
+    net, alone = model(), nn.Parameter(torch.ones(3))
+    optimizer = FGSGD(POMAdapter(net).initialize_(), lr=0.1)
+    train(net, optimizer, 2)
+    for group in optimizer.param_groups:
+        group["params"].reverse()
+    optimizer.param_groups[1]["params"].append(alone)
+    alone.grad = torch.ones(3)
+    optimizer.step()
+    torch.testing.assert_close(alone.detach(), torch.full((3,), 0.9))
+    assert optimizer.adapter.residual() < 1e-5
+
+
+def test_a_weight_that_is_a_layers_no_more_is_a_parameter_like_others():
+    net = model()
+    optimizer = FGSGD(POMAdapter(net).initialize_(), lr=0.1)
+    train(net, optimizer, 2)
+    old = net[0].weight
+    net[0].weight = nn.Parameter(old.detach().clone())
+    new, before = net[0].weight.detach().clone(), old.detach().clone()
+    optimizer.step()
+    torch.testing.assert_close(old.detach(), before - 0.1 * old.grad)
+    assert torch.equal(net[0].weight, new)
+
+
 def test_pruned_weights_are_an_error():
     net = model()
     optimizer = FGSGD(POMAdapter(net).initialize_(), lr=0.1)

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from torch import nn
 
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
-from fgmanifolds.torch.optim import fused
 from fgmanifolds.torch.optim.gradients import norm_bounds
 
 CURVED = ("sphere", "oblique")
@@ -101,14 +100,50 @@ def test_parameters_of_two_types_are_fused(make, theirs):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+def transposed(x):
+    """Of the same shape and at the same address."""
+    x.data = x.data.mT
+
+
+def elsewhere(x):
+    x.data = x.data.clone()
+
+
+@pytest.mark.parametrize("change", [transposed, elsewhere])
+@pytest.mark.parametrize("whose", ["weight", "momentum"])
+@pytest.mark.parametrize(
+    ("make", "theirs", "name"),
+    [(FGSGD, torch.optim.SGD, "momentum_buffer"), (FGAdam, torch.optim.AdamW, "exp_avg")],
+)
+def test_tensors_that_change_between_steps(change, whose, make, theirs, name):
+    """One of several square matrices, between the second step and the third."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), *(nn.Linear(4, 4) for _ in range(3)))
+    adapter = POMAdapter(net, "pio", CURVED, radius="keep", exclude=("1", "2", "3")).initialize_()
+    plain = list(net[1:].parameters())
+    copies = [nn.Parameter(p.detach().clone()) for p in plain]
+    own = {"momentum": 0.9} if make is FGSGD else {"weight_decay": 0.0}
+    pairs = (make(adapter, lr=0.1, **own), plain), (theirs(copies, lr=0.1, **own), copies)
+    for optimizer, params in pairs:
+        generator = torch.Generator().manual_seed(1)
+        for i in range(4):
+            for p in params:
+                p.grad = torch.randn(p.shape, generator=generator)
+            if i == 2:
+                change(params[2] if whose == "weight" else optimizer.state[params[2]][name])
+            optimizer.step()
+    for a, b in zip(plain, copies, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("make", [FGSGD, FGAdam])
 def test_what_is_fused(make, monkeypatch):
     """Dense parameters on the CPU, unless foreach, a rate in a tensor, or a subclass is in use."""
     seen = []
-    for place, name in ((fused, "sgd"), (torch, "_fused_adam_")):
-        original = getattr(place, name)
+    for name in ("_fused_sgd_", "_fused_adam_"):
+        original = getattr(torch, name)
         monkeypatch.setattr(
-            place, name, lambda p, *a, f=original, **k: (seen.extend(p), f(p, *a, **k))
+            torch, name, lambda p, *a, f=original, **k: (seen.extend(p), f(p, *a, **k))
         )
 
     def names_of(kind, **options):
@@ -124,6 +159,23 @@ def test_what_is_fused(make, monkeypatch):
     assert names_of(make, foreach=True) == names_of(make, foreach=False) == set()
     assert names_of(make, lr=torch.tensor(0.1)) == set()
     assert names_of(type("Own", (make,), {})) == set()
+
+
+@pytest.mark.parametrize(("make", "name"), [(FGSGD, "_fused_sgd_"), (FGAdam, "_fused_adam_")])
+def test_gradients_of_a_subclass_are_not_fused(make, name, monkeypatch):
+    """They may be more than their numbers; foreach asks them."""
+    net = Mixed(torch.float32)
+    optimizer = make(POMAdapter(net, "pio", CURVED, radius="keep").initialize_(), lr=0.1)
+    seen = []
+    monkeypatch.setattr(torch, name, lambda params, *_, **__: seen.extend(params))
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    net.matrix.grad = net.matrix.grad.as_subclass(type("Sub", (torch.Tensor,), {}))
+    before = net.matrix.detach().clone()
+    optimizer.step()
+    assert any(p is net.late for p in seen)
+    assert not any(p is net.matrix for p in seen)
+    assert (net.matrix < before).all()
 
 
 @pytest.mark.parametrize("seed", range(5))

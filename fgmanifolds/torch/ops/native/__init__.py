@@ -10,12 +10,16 @@ from fgmanifolds.torch.ops.native.build import (
     loads_or_warns,
 )
 from fgmanifolds.torch.ops.native.moments import Lines, add_moments
-from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take, placed
+from fgmanifolds.torch.ops.native.places import Place, places_of
+from fgmanifolds.torch.ops.native.plain import Known
+from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take
 
 __all__ = [
+    "Known",
     "Lines",
     "NativeBuildError",
     "NativeTable",
+    "Place",
     "Taken",
     "add_moments",
     "available",
@@ -26,5 +30,5 @@ __all__ = [
     "load_blocks",
     "load_moments",
     "loads_or_warns",
-    "placed",
+    "places_of",
 ]

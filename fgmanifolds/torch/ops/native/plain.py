@@ -7,7 +7,7 @@ functions that loop in C.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from operator import attrgetter
+from operator import attrgetter, is_
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ __all__ = [
     "PLAIN",
     "SHAPE",
     "STRIDED",
+    "Known",
     "are_plain",
     "are_whole",
 ]
@@ -65,3 +66,39 @@ def are_whole(tensors: Sequence[Tensor], numels: Sequence[int]) -> bool:
         and all(map(Tensor.is_contiguous, tensors))
         and all(map(Tensor.data_ptr, tensors))
     )
+
+
+class Known:
+    """Tensors that are asked for at every step, and were found plain at the last one.
+
+    The same object at the same address is of the class, device, layout and type that it had; its
+    shape and strides may be others.
+
+    Parameters
+    ----------
+    dtypes : set of dtype
+        Types that they may have.
+    """
+
+    def __init__(self, dtypes: Set[torch.dtype] = FLOAT) -> None:
+        self._dtypes = dtypes
+        self._tensors: Sequence[Tensor] = ()
+        self._addresses: list[int] = []
+
+    def addresses_of(self, tensors: Sequence[Tensor]) -> list[int] | None:
+        """Addresses of some tensors; None unless all are plain, as :func:`are_plain` says.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+        """
+        same = len(tensors) == len(self._tensors) and all(map(is_, tensors, self._tensors))
+        if same:
+            addresses = list(map(Tensor.data_ptr, tensors))
+            if addresses == self._addresses:
+                return addresses
+        self._tensors, self._addresses = (), []
+        if not are_plain(tensors, self._dtypes):
+            return None
+        self._tensors, self._addresses = tensors, list(map(Tensor.data_ptr, tensors))
+        return self._addresses

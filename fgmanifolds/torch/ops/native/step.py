@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +17,14 @@ from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import KINDS
 from fgmanifolds.torch.ops.native.blocks import factor_rows, set_factors_
 from fgmanifolds.torch.ops.native.build import load
-from fgmanifolds.torch.ops.native.plain import SHAPE, are_plain
+from fgmanifolds.torch.ops.native.places import Place, places_of
+from fgmanifolds.torch.ops.native.plain import Known
 from fgmanifolds.torch.ops.table import Bounds
 
-__all__ = ["INTERFACE", "NativeTable", "Taken", "can_hold", "can_take", "placed"]
+__all__ = ["INTERFACE", "NativeTable", "Taken", "can_hold", "can_take"]
 
 #: Kernels of up to this many entries and columns are unrolled by the compiler.
 ENTRIES, COLUMNS = 64, 8
-
-#: Layouts whose kernels are planes already, by the number of axes.
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 #: Sets of layers whose rows are kept.
 ARRAYS = 32
@@ -38,6 +35,9 @@ VERSION = 6
 
 #: Libraries with the places of their layers among some, and the layers' rows.
 _Rows = list[tuple[ctypes.CDLL, NDArray[np.int64], NDArray[np.void]]]
+
+#: Positions of some layers, where their tensors lie, and whose momenta hold nothing yet.
+_Pointed = tuple[tuple[int, ...], list[Place], list[bool]]
 
 
 class _Layer(ctypes.Structure):
@@ -54,8 +54,8 @@ class _Layer(ctypes.Structure):
     ]
 
 
-#: Fields that change from step to step.
-CHANGING = ("weight", "gradient", "buffer", "fresh", "inputs")
+#: Fields that change from step to step, in the order of a place; and "fresh".
+CHANGING = ("weight", "buffer", "gradient", "inputs")
 
 
 class _Options(ctypes.Structure):
@@ -71,21 +71,6 @@ class _Options(ctypes.Structure):
 
 #: What the library must say of itself: version, and sizes of the structures.
 INTERFACE = VERSION * 1_000_000 + ctypes.sizeof(_Layer) * 1000 + ctypes.sizeof(_Options)
-
-
-class Placed(NamedTuple):
-    """Where the kernels of a layer lie.
-
-    Attributes
-    ----------
-    inputs : int
-        Number of inputs in channels_last, where kernels are planes; 0 for kernel after kernel.
-    addresses : tuple of int
-        Of the weight, and of the other tensors.
-    """
-
-    inputs: int
-    addresses: tuple[int, ...]
 
 
 def can_hold(layer: POMLayer) -> bool:
@@ -105,58 +90,9 @@ def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
     buffer : Tensor, optional
     """
     weight = layer.weight
-    vectors = [] if weight.grad is None else [[weight.grad]]
     buffers = [] if buffer is None else [[buffer]]
-    return placed([layer.shape], [weight], *vectors, *buffers) != [None]
-
-
-def placed(
-    shapes: Sequence[torch.Size], weights: Sequence[Tensor], *others: Sequence[Tensor]
-) -> list[Placed | None]:
-    """How and where kernels lie, or None for those that the C++ step cannot take.
-
-    Addresses are given to C++, so that nothing but plain tensors of just the right number of
-    elements may pass; looked at before every step.
-
-    Parameters
-    ----------
-    shapes : sequence of torch.Size
-        That the weights must have.
-    weights : sequence of Tensor
-    *others : sequence of Tensor
-        Further tensors of each layer that must lie as its weight does: gradients, momenta.
-    """
-    columns = (weights, *others)
-    inputs = _inputs(shapes, columns)
-    if inputs is None:
-        if len(weights) == 1:
-            return [None]
-        rows = zip(shapes, *columns, strict=True)
-        return [one for row in rows for one in placed(*([x] for x in row))]
-    addresses = [list(map(Tensor.data_ptr, column)) for column in columns]
-    found = zip(inputs, zip(*addresses, strict=True), strict=True)
-    return [Placed(one, own) if all(own) else None for one, own in found]
-
-
-def _inputs(shapes: Sequence[torch.Size], columns: Sequence[Sequence[Tensor]]) -> list[int] | None:
-    """For each layer, as :class:`Placed` has it; None if one of the tensors cannot be taken."""
-    if not are_plain(list(chain.from_iterable(columns))):
-        return None
-    weights, strides = columns[0], [list(map(Tensor.stride, column)) for column in columns]
-    if any(list(map(SHAPE, column)) != shapes for column in columns) or any(
-        own != strides[0] for own in strides[1:]
-    ):
-        return None
-    if all(map(Tensor.is_contiguous, weights)):
-        return [0] * len(weights)
-    forms = [
-        torch.contiguous_format if x.is_contiguous() else CHANNELS_LAST.get(x.dim())
-        for x in weights
-    ]
-    pairs = list(zip(weights, forms, strict=True))
-    if not all(form and x.is_contiguous(memory_format=form) for x, form in pairs):
-        return None
-    return [0 if form is torch.contiguous_format else x.shape[1] for x, form in pairs]
+    vectors = [] if weight.grad is None else [[weight.grad]]
+    return places_of([layer.shape], [[weight], *buffers], vectors, Known()) != [None]
 
 
 @dataclass(slots=True)
@@ -171,9 +107,9 @@ class Taken:
     weight : Tensor
     state : dict
         The optimizer's, of the weight.
-    inputs : int
-    addresses : (int, int, int)
-        As :func:`placed` gives them, of weight, gradient and momentum; 0 where there is none.
+    found : (int, int, int, int)
+        Addresses of weight, momentum and gradient, 0 where there is none; and inputs, as
+        :func:`~fgmanifolds.torch.ops.native.places.places_of` has them.
     buffer : Tensor or None
         Its momentum.
     fresh : bool
@@ -185,14 +121,9 @@ class Taken:
     layer: POMLayer
     weight: Tensor
     state: dict[str, Any]
-    inputs: int
-    addresses: tuple[int, int, int]
+    found: Place
     buffer: Tensor | None = None
     fresh: bool = False
-
-    def fields(self) -> tuple[int, ...]:
-        """Those of :data:`CHANGING`."""
-        return (*self.addresses, self.fresh, self.inputs)
 
     def remember_in(self, buffer: Tensor, *, fresh: bool) -> None:
         """Take a new momentum.
@@ -205,7 +136,7 @@ class Taken:
             Whether it holds nothing yet.
         """
         self.buffer, self.fresh = buffer, fresh
-        self.addresses = (*self.addresses[:2], buffer.data_ptr())
+        self.found = (self.found[0], buffer.data_ptr(), *self.found[2:])
 
 
 class NativeTable(Bounds):
@@ -237,23 +168,28 @@ class NativeTable(Bounds):
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
         self._arrays: dict[tuple[int, ...], _Rows] = {}
+        self._pointed: _Pointed | None = None
+        self._pointed_calls: list[tuple[ctypes.CDLL, NDArray[np.void]]] = []
         self._factor_rows: dict[tuple[int, ...], NDArray[np.void]] = {}
 
     def _calls(self, taken: Sequence[Taken]) -> list[tuple[ctypes.CDLL, NDArray[np.void]]]:
         """Libraries, each with the rows of its layers, pointed at the present tensors."""
         key = tuple([one.position for one in taken])
+        present = key, [one.found for one in taken], [one.fresh for one in taken]
+        if present == self._pointed:
+            return self._pointed_calls
         if key not in self._arrays:
             if len(self._arrays) >= ARRAYS:
                 self._arrays.clear()
             self._arrays[key] = self._rows_of(key)
-        present = np.array([one.fields() for one in taken], np.int64)
-        calls = []
-        for library, places, rows in self._arrays[key]:
-            own = present if len(places) == len(present) else present[places]
+        found, fresh = np.array(present[1], np.int64), np.array(present[2])
+        for _, places, rows in self._arrays[key]:
             for column, name in enumerate(CHANGING):
-                rows[name] = own[:, column]
-            calls.append((library, rows))
-        return calls
+                rows[name] = found[places, column]
+            rows["fresh"] = fresh[places]
+        self._pointed = present
+        self._pointed_calls = [(library, rows) for library, _, rows in self._arrays[key]]
+        return self._pointed_calls
 
     def _rows_of(self, positions: Sequence[int]) -> _Rows:
         """For each library, the places of its layers among some, and their rows."""
