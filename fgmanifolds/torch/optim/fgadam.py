@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from fgmanifolds.torch.ops.native import Taken, can_hold
 from fgmanifolds.torch.ops.native.blocks import AdamRows, adam_
 from fgmanifolds.torch.ops.native.plain import are_whole
 from fgmanifolds.torch.ops.table import computing_type
-from fgmanifolds.torch.optim.active import Active
+from fgmanifolds.torch.optim.active import Active, are_same
 from fgmanifolds.torch.optim.adam_factors import FactorMemory, factor_at
 from fgmanifolds.torch.optim.adam_moments import AdamMoments
 from fgmanifolds.torch.optim.building import GIVEN
@@ -106,7 +105,7 @@ class FGAdam(NativeMomentum):
         assert self._way is not None
         assert self._way.table is not None
         group = active.group
-        states = [self._started(one.weight, one.layer) for one in taken]
+        states = self._started([one.weight for one in taken], [one.layer for one in taken])
         for one, state in zip(taken, states, strict=True):
             if one.buffer is None:
                 one.remember_in(state["exp_avg"], fresh=False)
@@ -130,10 +129,8 @@ class FGAdam(NativeMomentum):
 
         What states hold of them are views of one tensor; `key`: a group, and if they are on POMs.
         """
-        flat, views = self._step_counts.get(key, (torch.empty(0), ()))
-        if len(views) != len(states) or any(
-            state["step"] is not view for state, view in zip(states, views, strict=True)
-        ):
+        flat, views = self._step_counts.get(key, (None, ()))
+        if flat is None or not are_same([state["step"] for state in states], views):
             flat = torch.tensor([float(state["step"]) for state in states], dtype=torch.float64)
             views = flat.unbind()
             self._step_counts[key] = flat, views
@@ -145,8 +142,9 @@ class FGAdam(NativeMomentum):
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGAdam:
             return active
-        started = functools.partial(self._started, layer=None)
-        taken = self._fused_look(active).taken_of(active, started)
+        plain = active.plain
+        states = self._started(plain, [None] * len(plain))
+        taken = self._fused_look(active).taken_of(active, states)
         self._counted((id(active.group), False), taken.states)
         fused_adam_(taken, active.group)
         return active.without(taken.places)
@@ -211,7 +209,7 @@ class FGAdam(NativeMomentum):
         """Directions, but for factors of components, by the weight, that they are to go by."""
         by_weight = self._guards.layers_by_weight()
         layers = [by_weight.get(id(p)) for p in params]
-        states = [self._started(p, layer) for p, layer in zip(params, layers, strict=True)]
+        states = self._started(params, layers)
         _count_([state["step"] for state in states])
         rows = [
             self._for_cpp(grad, state, layer, group)
@@ -252,9 +250,14 @@ class FGAdam(NativeMomentum):
         self._moments = AdamMoments(native=self._native_blocks)
         self._step_counts: dict[tuple[int, bool], tuple[Tensor, tuple[Tensor, ...]]] = {}
 
-    def _started(self, p: Tensor, layer: POMLayer | None) -> dict[str, Any]:
-        state: dict[str, Any] = self.state[p]
-        if "exp_avg" not in state:
+    def _started(
+        self, params: Sequence[Tensor], layers: Sequence[POMLayer | None]
+    ) -> list[dict[str, Any]]:
+        """States of parameters and of layers' weights, with moments in them."""
+        states: list[dict[str, Any]] = [self.state[p] for p in params]
+        for p, layer, state in zip(params, layers, states, strict=True):
+            if "exp_avg" in state:
+                continue
             kind = computing_type(p.dtype)
             state["step"] = torch.zeros((), dtype=torch.float64, device=p.device)
             state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
@@ -263,7 +266,7 @@ class FGAdam(NativeMomentum):
                 if layer is None
                 else torch.zeros(layer.view.n_components, dtype=kind, device=p.device)
             )
-        return state
+        return states
 
     def state_shapes(self, parameter: Tensor, layer: POMLayer | None) -> dict[str, tuple[int, ...]]:
         """See :meth:`POMOptimizer.state_shapes`."""

@@ -124,6 +124,7 @@ class FGSGD(NativeMomentum):
     def _step_fused(self, active: Active) -> Active:
         if type(self) is not FGSGD:
             return active
-        taken = self._fused_look(active).taken_of(active, self.state.__getitem__)
+        states = [self.state[p] for p in active.plain]
+        taken = self._fused_look(active).taken_of(active, states)
         sgd_(taken, active.group)
         return active.without(taken.places)

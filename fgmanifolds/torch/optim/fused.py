@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,20 +58,19 @@ class FusedLook:
         self._kept = kept
         self._known = Known(TYPES)
 
-    def taken_of(self, active: Active, state_of: Callable[[Tensor], dict[str, Any]]) -> Taken:
+    def taken_of(self, active: Active, states: list[dict[str, Any]]) -> Taken:
         """Those of a step.
 
         Parameters
         ----------
         active : Active
-        state_of : callable
-            Gives the state of a parameter.
+        states : list of dict
+            Of the group's Euclidean parameters.
         """
         group, first = active.group, len(active.layers)
         params, grads = active.params[first:], active.grads[first:]
         if not params or group["foreach"] is not None or isinstance(group["lr"], Tensor):
             return Taken((), [], [], [])
-        states = list(map(state_of, params))
         if self._can_fuse(params, grads, states, self._known):
             return Taken(range(first, len(active.params)), params, grads, states)
         alone = [
