@@ -33,7 +33,17 @@ class NativeLook:
     def taken_of(
         self, active: Active, state: Any, directions: Mapping[int, Tensor] | None, buffer: str
     ) -> list[Taken]:
-        """Layers of the group with their tensors of this step; see :meth:`NativeWay.split`."""
+        """Layers of the group with their tensors of this step.
+
+        Parameters
+        ----------
+        active : Active
+        state : object
+        directions : mapping of int to Tensor or None
+            By the identity of the weight; None for the gradients.
+        buffer : str
+            The momentum's name in the state.
+        """
         if active.layers is not self._layers:
             self._layers, self._columns = active.layers, ()
             self._places = [i for i, x in enumerate(active.layers) if x.name in self._position]
