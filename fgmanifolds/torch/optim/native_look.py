@@ -76,13 +76,17 @@ class NativeLook:
         self, weights: list[Tensor], buffers: list[Tensor | None], vectors: list[Tensor]
     ) -> list[Place | None]:
         """Where the tensors of each layer lie, as :class:`Taken` has it."""
+        missing = [buffer is None for buffer in buffers]
+        if all(missing):
+            found = places_of(self._shapes, [weights], [vectors], self._known)
+            return [None if one is None else (one[0], 0, *one[1:]) for one in found]
         # Where there is no momentum yet, the gradient takes its place in the look.
         third = [v if b is None else b for v, b in zip(vectors, buffers, strict=True)]
         found = places_of(self._shapes, [weights, third], [vectors], self._known)
-        if all(buffer is not None for buffer in buffers):
+        if not any(missing):
             return found
-        rows = zip(buffers, found, strict=True)
+        rows = zip(missing, found, strict=True)
         return [
-            (place[0], 0, *place[2:]) if place is not None and kept is None else place
-            for kept, place in rows
+            (one[0], 0, *one[2:]) if one is not None and is_missing else one
+            for is_missing, one in rows
         ]

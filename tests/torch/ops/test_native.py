@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import weakref
 from importlib.resources import files
 
 import pytest
@@ -339,6 +340,20 @@ def test_all_tensors_stay_where_they_are(make):
             net[0].weight.grad.copy_(gradient)
             optimizer.step()
     torch.testing.assert_close(nets[0][0].weight, nets[1][0].weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_gradients_are_let_go_after_a_step(momentum):
+    net = layer((3, 3), 4, 4)
+    adapter = POMAdapter(net, "pio", CURVED).initialize_()
+    optimizer = FGSGD(adapter, lr=0.1, momentum=momentum, native=True)
+    for _ in range(2):
+        gradient = torch.randn(net[0].weight.shape)
+        net[0].weight.grad, kept = gradient, weakref.ref(gradient)
+        optimizer.step()
+        optimizer.zero_grad()
+        del gradient
+    assert kept() is None
 
 
 @pytest.mark.parametrize("steps_before", [1, 2])
