@@ -302,8 +302,8 @@ class NativeWay:
         if settled is not None:
             done = settled[1]
             unsettled = [] if bool(done.all()) else self._layers_with(taken, ~done)
-        if settled is not None and not unsettled:
-            return settled[0]
+            if not unsettled:
+                return settled[0]
         still = torch.zeros(self.table.n_poms)
         now, _ = self.table.run(unsettled, still, group, write=False)  # 0 for other layers
         if settled is not None and self._complete:

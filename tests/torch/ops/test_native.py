@@ -23,6 +23,7 @@ from fgmanifolds.torch.ops.native import (
 )
 from fgmanifolds.torch.ops.native.plain import Known, are_plain, are_whole
 from fgmanifolds.torch.optim.native_way import NativeWay
+from tests.torch.changes import elsewhere, in_channels_last, transposed
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
 
@@ -288,19 +289,6 @@ def test_what_was_plain_at_the_last_look():
     assert known.addresses_of(fine) == [addresses[0], fine[1].data_ptr()] != addresses
     fine[1].data = torch.ones(3, 3, dtype=torch.float64)
     assert known.addresses_of(fine) is None
-
-
-def transposed(x):
-    """Of the same shape and at the same address."""
-    x.data = x.data.mT
-
-
-def elsewhere(x):
-    x.data = x.data.clone()
-
-
-def in_channels_last(x):
-    x.data = x.data.to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("change", [transposed, elsewhere, in_channels_last])

@@ -9,6 +9,7 @@ from torch import nn
 
 from fgmanifolds.torch import FGSGD, FGAdam, POMAdapter
 from fgmanifolds.torch.optim.gradients import norm_bounds
+from tests.torch.changes import elsewhere, transposed
 
 CURVED = ("sphere", "oblique")
 
@@ -98,15 +99,6 @@ def test_parameters_of_two_types_are_fused(make, theirs):
     steps(theirs(copies, **options), copies, 4, copies[2], 0)
     for a, b in zip(plain, copies, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-
-
-def transposed(x):
-    """Of the same shape and at the same address."""
-    x.data = x.data.mT
-
-
-def elsewhere(x):
-    x.data = x.data.clone()
 
 
 @pytest.mark.parametrize("change", [transposed, elsewhere])

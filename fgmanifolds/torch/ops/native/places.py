@@ -50,7 +50,7 @@ def places_of(
             number = len(inputs)
             addresses = [own[i : i + number] for i in range(0, len(own), number)]
             addresses += [list(map(Tensor.data_ptr, column)) for column in passing]
-            found = list(zip(*addresses, inputs, strict=True))
+            found = zip(*addresses, inputs, strict=True)
             if all(map(all, addresses)):
                 return list(found)
             return [place if all(place[:-1]) else None for place in found]
