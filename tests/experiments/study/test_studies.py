@@ -41,6 +41,15 @@ def test_runs_are_those_of_the_protocol(path):
         assert (run["stage"] == "test") == (run["test_error"] == run["test_error"])
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+def test_pilots_train_as_their_studies_do(path):
+    study, pilot = read_protocol(path), read_protocol(path.parent / "pilot.toml")
+    for part in ("data", "model", "budget"):
+        assert getattr(pilot, part) == getattr(study, part)
+    for arm in pilot.arms.values():
+        assert rates_of(arm, 0) == rates_of(arm, 1)  # nothing is searched
+
+
 def test_the_protocol_of_the_documentation_is_right(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/study.md").read_text(), re.S)
     path = tmp_path / "protocol.toml"
