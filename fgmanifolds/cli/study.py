@@ -51,6 +51,11 @@ def study(
         from fgmanifolds.experiments.study.analysis import power_warning
 
         check_device(device)
+        if smoke and known is not None:
+            raise ValueError(
+                "--smoke runs fewer trials and steps than the protocol has, so that the runs of "
+                "--known are none of its own: leave one of the two out."
+            )
         plan = read_protocol(protocol)
         if smoke:
             plan = plan.smoke()

@@ -92,7 +92,8 @@ def _check(result: Result, protocol: Protocol, path: Path) -> None:
     if result.arm not in protocol.arms or result.stage not in STAGES:
         raise ValueError(f"{what} is none of the protocol's.")
     if not 0 <= result.trial < protocol.search.trials:
-        raise ValueError(f"{what} is none of the protocol's: it has {protocol.search.trials}.")
+        trials = protocol.search.trials
+        raise ValueError(f"{what} is none of the protocol's, which has {trials} trials.")
     wanted = rates_of(protocol.arm(result.arm), result.trial)
     for name in ("lr", "lr_euclidean", "weight_decay"):
         own, theirs = getattr(result, name), getattr(wanted, name)

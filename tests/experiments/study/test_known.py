@@ -73,7 +73,7 @@ def test_what_is_missing_is_run(kept, tmp_path):
         ("lr", 0.123, r"has lr=0.123; by the protocol it is"),
         ("arm", "muon", "is none of the protocol's"),
         ("stage", "training", "is none of the protocol's"),
-        ("trial", 7, "is none of the protocol's: it has 3"),
+        ("trial", 7, "is none of the protocol's, which has 3 trials"),
         ("epochs", 9, "has 9 epochs, not 2"),
         ("epochs", 1.5, "damaged: epochs=.* is not of type int"),
         ("lr", "fast", "damaged: lr='.*' is not a number"),
