@@ -53,8 +53,8 @@ def study(
         check_device(device)
         if smoke and known is not None:
             raise ValueError(
-                "--smoke runs fewer trials and steps than the protocol has, so that the runs of "
-                "--known are none of its own: leave one of the two out."
+                "--smoke runs a smaller protocol, to which the runs of "
+                f"--known={str(known)!r} do not belong: leave one of the two out."
             )
         plan = read_protocol(protocol)
         if smoke:

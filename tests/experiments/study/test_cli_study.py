@@ -31,7 +31,7 @@ def test_smoke_with_two_workers(tmp_path):
         (["--stage", "test"], "stage='test' of arm 'sgd' needs the stage 'search'"),
         (["--workers", "0"], "workers=0 must be an integer of at least 1"),
         (["--device", "tpu9"], "device='tpu9' is unknown"),
-        (["--smoke", "--known", "tables"], "--smoke runs fewer trials and steps than the protocol"),
+        (["--smoke", "--known", "tables"], "--smoke runs a smaller protocol, to which the"),
         (["--out", "/proc/nowhere"], "out='/proc/nowhere' cannot be written to"),
     ],
 )
