@@ -182,6 +182,11 @@ class PointGeometry:
         """Distance of Corollary 2."""
         return local_distance(self.c_hat, self.kappa)
 
+    @property
+    def curved(self) -> Array:
+        """1.0 on POMs with curvature, 0.0 on flat ones."""
+        return np.sign(self.rho_hat)
+
     def distance(self) -> Array:
         """Distance (21) to the reference, or an upper bound of it."""
         return self.poms.distances(self.point, self.reference)

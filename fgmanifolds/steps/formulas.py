@@ -54,29 +54,8 @@ def corollary2(gradient_norm: ArrayT, curvature: ArrayT, negative_curvature: Any
         g >= 1 for each POM.
     """
     kappa = 0 * curvature + negative_curvature
-    return at_local_distance(gradient_norm, local_distance(curvature, kappa), kappa)
-
-
-def at_local_distance(
-    gradient_norm: ArrayT, distance: ArrayT, negative_curvature: ArrayT
-) -> ArrayT:
-    r""":func:`corollary2` from distances of :func:`local_distance` that are at hand.
-
-    Parameters
-    ----------
-    gradient_norm : array or tensor
-        Norm R >= 0 of each POM's gradient.
-    distance : array or tensor
-        :math:`\hat\rho`; where it is 0 the POM is flat and g = 1.
-    negative_curvature : array or tensor
-        :math:`\kappa \ge 0`, as in :func:`theorem2`.
-
-    Returns
-    -------
-    array or tensor
-        g >= 1 for each POM.
-    """
-    return theorem2(gradient_norm * (distance > 0), distance, negative_curvature)
+    distance = local_distance(curvature, kappa)
+    return theorem2(gradient_norm * (distance > 0), distance, kappa)
 
 
 def local_distance(curvature: ArrayT, negative_curvature: ArrayT) -> ArrayT:

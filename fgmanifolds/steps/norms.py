@@ -94,5 +94,4 @@ def larger_where_curved(g: Any, norm: Any, geometry: PomGeometry) -> Any:
         R of each POM.
     geometry : PomGeometry
     """
-    curved = (geometry.c_hat + geometry.kappa) > 0
-    return g + (norm * curved - g).clip(min=0)
+    return g + (norm * geometry.curved - g).clip(min=0)

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from fgmanifolds.steps.formulas import (
-    at_local_distance,
     global_bound,
     local_distance,
     paper,
@@ -47,7 +46,9 @@ class PomGeometry(Protocol):
     curved_norm : array or tensor
         Frobenius norm of the curved components of the POM's point, the same at all points.
     rho_hat : array or tensor
-        :func:`~fgmanifolds.steps.formulas.local_distance`.
+        :func:`~fgmanifolds.steps.formulas.local_distance`; 0 on flat POMs, and on no others.
+    curved : array or tensor
+        1.0 on POMs with curvature, 0.0 on flat ones, which take steps of g = 1.
     """
 
     @property
@@ -64,6 +65,10 @@ class PomGeometry(Protocol):
 
     @property
     def rho_hat(self) -> Any:
+        """See above."""
+
+    @property
+    def curved(self) -> Any:
         """See above."""
 
     def distance(self) -> Any:
@@ -113,7 +118,7 @@ class Corollary2(StepRule):
 
     def __call__(self, norm: Any, geometry: PomGeometry) -> Any:
         """As :class:`StepRule` says."""
-        return at_local_distance(norm, geometry.rho_hat, geometry.kappa)
+        return theorem2(norm * geometry.curved, geometry.rho_hat, geometry.kappa)
 
 
 class GlobalBound(StepRule):
@@ -240,6 +245,11 @@ class GivenGeometry:
     def rho_hat(self) -> Any:
         """From the arguments `c` and `kappa`."""
         return local_distance(self.c_hat, self.kappa)
+
+    @property
+    def curved(self) -> Any:
+        """From the arguments `c` and `kappa`."""
+        return 1.0 * (self.c_hat + self.kappa > 0)
 
     def distance(self) -> Any:
         """Give the argument `rho`."""

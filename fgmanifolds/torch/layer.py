@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from fgmanifolds.torch.sharded import whole, wholly
 if TYPE_CHECKING:
     from fgmanifolds.torch.spread import FeatureSpread
 
-__all__ = ["VERSIONS", "POMLayer"]
+__all__ = ["VERSIONS", "POMLayer", "weights_of"]
 
 #: Added to the variance of features where no smallest spread is set, as in BatchNorm.
 EPSILON = 1e-5
@@ -305,6 +306,24 @@ class POMLayer:
             distance = torch.linalg.matrix_norm(unit - nearest) / size
             worst[name] = max(worst.get(name, 0.0), float(distance.max()))
         return worst
+
+
+def weights_of(layers: Collection[POMLayer]) -> list[Tensor]:
+    """Present weights of many layers, as :attr:`POMLayer.weight` has each of them.
+
+    Parameters
+    ----------
+    layers : collection of POMLayer
+
+    Raises
+    ------
+    ValueError
+        If one of them is no parameter any more.
+    """
+    found = [layer.module._parameters.get(layer.parameter) for layer in layers]
+    if NoneType in set(map(type, found)):
+        found = [layer.weight for layer in layers]
+    return found  # type: ignore[return-value]
 
 
 def _without(reads: tuple[Tensor, Tensor], flat: Tensor, channels: int) -> tuple[Tensor, Tensor]:

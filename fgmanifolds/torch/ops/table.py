@@ -84,6 +84,11 @@ class Bounds:
         """Distance of Corollary 2, shape [POMs]; 0 on flat POMs, and on no others."""
         return local_distance(self.c_hat, self.kappa)
 
+    @cached_property
+    def curved(self) -> Tensor:
+        """1.0 on POMs with curvature, 0.0 on flat ones, shape [POMs]."""
+        return self.rho_hat.sign()
+
 
 @dataclass
 class Unit:
@@ -134,6 +139,11 @@ class UnitGeometry:
     def rho_hat(self) -> Tensor:
         """See :class:`Bounds`."""
         return self.bounds.rho_hat[self.unit.poms]
+
+    @property
+    def curved(self) -> Tensor:
+        """See :class:`Bounds`."""
+        return self.bounds.curved[self.unit.poms]
 
     def distance(self) -> Tensor:
         """Distance (21) to the reference, or an upper bound of it."""

@@ -75,6 +75,7 @@ class ActiveLook:
         self._by_weight: Mapping[int, POMLayer] = {}
         self._layers: list[POMLayer] = []
         self._order: list[int] = []
+        self._is_sorted = True
 
     def active(
         self, group: dict[str, Any], rule: StepRule, by_weight: Mapping[int, POMLayer]
@@ -93,11 +94,15 @@ class ActiveLook:
         if NoneType in set(map(type, grads)):
             places = [i for i, grad in enumerate(grads) if grad is not None]
             layers, order = _sorted(params, places, by_weight)
+            is_sorted = False
         else:
             if by_weight is not self._by_weight or not are_same(params, self._params):
                 self._params, self._by_weight = list(params), by_weight
                 self._layers, self._order = _sorted(params, range(len(params)), by_weight)
-            layers, order = self._layers, self._order
+                self._is_sorted = self._order == list(range(len(params)))
+            layers, order, is_sorted = self._layers, self._order, self._is_sorted
+        if is_sorted:
+            return Active(group, rule, layers, list(params), grads)
         return Active(group, rule, layers, [params[i] for i in order], [grads[i] for i in order])
 
 

@@ -347,8 +347,8 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         if active.layers:
             by_weight = dict(zip(map(id, params), directions, strict=True))
             way = self._native_way()
-            taken = [] if way is None else way.split(active, self.state, directions=by_weight)
-            if way is not None and taken:
+            taken = None if way is None else way.split(active, self.state, directions=by_weight)
+            if way is not None and taken is not None:
                 way.look(taken)
                 active = self._step_natively(active, taken, {**group, **GIVEN})
             scale = self.gradient_scale(group)

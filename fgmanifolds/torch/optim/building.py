@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -89,7 +89,7 @@ class NativeMixin(Optimizer):
     def _step_natively(
         self,
         active: Active,
-        taken: Sequence[Taken],
+        taken: Taken,
         group: dict[str, Any],
         bound: Tensor | None = None,
     ) -> Active:
@@ -97,4 +97,4 @@ class NativeMixin(Optimizer):
         assert self._way is not None
         scale = self.gradient_scale(active.group)
         self._way.step_(taken, group, active.rule, self.state, scale, self._poms.last, bound)
-        return active.without([one.place for one in taken])
+        return active.without(taken.places)

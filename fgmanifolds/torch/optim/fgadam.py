@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, ClassVar
 
 import torch
@@ -92,29 +93,31 @@ class FGAdam(NativeMomentum):
     def _can_step_natively(self, group: dict[str, Any]) -> bool:
         return type(self) is FGAdam and self._native_blocks and group["betas"][0] > 0
 
-    def _with_momentum(self, active: Active) -> list[Taken]:
+    def _with_momentum(self, active: Active) -> Taken | None:
         taken = super()._with_momentum(active)
-        return taken if _have_averages(taken) else [one for one in taken if _have_averages([one])]
+        if taken is None or _have_averages(taken):
+            return taken
+        return taken.chosen([i for i in range(len(taken)) if _have_averages(taken.chosen([i]))])
 
     def _step_group(self, active: Active) -> None:
         self._decay_(active)
         super()._step_group(active)
 
-    def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
+    def _step_with_momentum(self, active: Active, taken: Taken) -> Active:
         """Along first moments times scales, which give the directions unwritten."""
         assert self._way is not None
         assert self._way.table is not None
         group = active.group
-        states = self._started([one.weight for one in taken], [one.layer for one in taken])
-        for one, state in zip(taken, states, strict=True):
-            if one.buffer is None:
-                one.remember_in(state["exp_avg"], fresh=False)
+        states = self._started(taken.weights, taken.layers, taken.states)
+        if NoneType in set(map(type, taken.buffers)):
+            taken = taken.with_momenta([state["exp_avg"] for state in states], fresh=False)
         steps = self._counted((id(group), True), states)
         known = {step: factor_at(group, step) for step in set(steps)}
         factors = [known[step] for step in steps]
         averages = [state["exp_avg_sq"] for state in states]
         growth, unknown = self._factors.growth(id(group), averages, factors)
-        self._way.forget_momenta([taken[i] for i in unknown])
+        if unknown:
+            self._way.forget_momenta(taken.chosen(unknown))
         numbers = [one[1:] for one in factors]  # the step has the first, its dampening
         gradient = self._way.table.set_factors(taken, averages, numbers)
         self._factors.remember(id(group), averages, factors)
@@ -251,10 +254,14 @@ class FGAdam(NativeMomentum):
         self._step_counts: dict[tuple[int, bool], tuple[Tensor, tuple[Tensor, ...]]] = {}
 
     def _started(
-        self, params: Sequence[Tensor], layers: Sequence[POMLayer | None]
+        self,
+        params: Sequence[Tensor],
+        layers: Sequence[POMLayer | None],
+        states: list[dict[str, Any]] | None = None,
     ) -> list[dict[str, Any]]:
         """States of parameters and of layers' weights, with moments in them."""
-        states: list[dict[str, Any]] = [self.state[p] for p in params]
+        if states is None:
+            states = [self.state[p] for p in params]
         for p, layer, state in zip(params, layers, states, strict=True):
             if "exp_avg" in state:
                 continue
@@ -276,11 +283,14 @@ class FGAdam(NativeMomentum):
         return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
 
 
-def _have_averages(taken: Sequence[Taken]) -> bool:
+def _have_averages(taken: Taken) -> bool:
     """Whether second moments of layers, where there are any, may be given to C++."""
-    known = [one for one in taken if "exp_avg_sq" in one.state]
-    averages = [one.state["exp_avg_sq"] for one in known]
-    return are_whole(averages, [one.layer.view.n_components for one in known])
+    pairs = [
+        (own["exp_avg_sq"], layer.view.n_components)
+        for layer, own in zip(taken.layers, taken.states, strict=True)
+        if "exp_avg_sq" in own
+    ]
+    return are_whole([one for one, _ in pairs], [number for _, number in pairs])
 
 
 def _count_(steps: list[Tensor]) -> None:

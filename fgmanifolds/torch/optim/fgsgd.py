@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -118,7 +117,7 @@ class FGSGD(NativeMomentum):
     def _can_step_natively(self, group: dict[str, Any]) -> bool:
         return type(self) is FGSGD
 
-    def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
+    def _step_with_momentum(self, active: Active, taken: Taken) -> Active:
         return self._step_natively(active, taken, active.group)
 
     def _step_fused(self, active: Active) -> Active:

@@ -94,11 +94,10 @@ class FusedLook:
             if kept:
                 lasting.append(kept)
         ours = list(chain.from_iterable(lasting))
-        if known.addresses_of(ours) is None or not are_plain(grads, TYPES):
+        if known.addresses_of(ours) is None or not are_plain(grads, None):
             return False
-        tensors = [*ours, *grads]
-        dtypes, shapes = list(map(DTYPE, tensors)), list(map(SHAPE, tensors))
-        number = len(lasting) + 1
+        tensors, number = [*ours, *grads], len(lasting) + 1
+        dtypes, shapes = [*known.dtypes, *map(DTYPE, grads)], list(map(SHAPE, tensors))
         # Of columns of other lengths these lists are of another length than the tensors'.
         return (
             dtypes == dtypes[: len(params)] * number
@@ -160,9 +159,9 @@ def adam_(taken: Taken, group: Mapping[str, Any]) -> None:
 def _parts(taken: Taken, kinds: Sequence[bool]) -> Iterator[tuple[bool, _Columns]]:
     """Parameters, gradients and states of one type and kind together, which is given first."""
     keys = list(zip(map(DTYPE, taken.params), kinds, strict=True))
-    columns = taken.params, taken.grads, taken.states
-    for key in dict.fromkeys(keys):
-        yield key[1], _rows(columns, [own == key for own in keys])
+    columns, found = (taken.params, taken.grads, taken.states), dict.fromkeys(keys)
+    for key in found:
+        yield key[1], columns if len(found) == 1 else _rows(columns, [own == key for own in keys])
 
 
 def _rows(columns: _Columns, chosen: Sequence[bool]) -> _Columns:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence, Set
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fgmanifolds.torch.ops.native.plain import IS_CPU
 from fgmanifolds.torch.ops.table import computing_type
 from fgmanifolds.torch.sharded import any_sharded, is_sharded, shard_norms, whole
 
@@ -42,19 +44,25 @@ def norm_bounds(grads: Sequence[Tensor]) -> list[float]:
         shards = [i for i, grad in enumerate(grads) if is_sharded(grad)]
     for i, value in zip(shards, shard_norms([grads[i] for i in shards]), strict=True):
         values[i] = value
-    # Of each device all at once, so that it is waited for once.
-    by_device: dict[torch.device, tuple[list[list[int]], list[Tensor]]] = {}
+    by_device: dict[torch.device, tuple[list[list[int]], list[Sequence[Tensor]]]] = {}
     for members, tensors in _batches(grads, set(shards)):
-        kind = computing_type(tensors[0].dtype)
-        norms = torch.stack(list(torch._foreach_norm(tensors, 2, dtype=kind))).double()
-        places, found = by_device.setdefault(norms.device, ([], []))
+        norms = torch._foreach_norm(tensors, 2, dtype=computing_type(tensors[0].dtype))
+        places, found = by_device.setdefault(tensors[0].device, ([], []))
         places += members
         found.append(norms)
     for places, found in by_device.values():
-        for numbers, value in zip(places, torch.cat(found).tolist(), strict=True):
+        for numbers, value in zip(places, _numbers(found), strict=True):
             for i in numbers:
                 values[i] = value
     return values
+
+
+def _numbers(norms: Sequence[Sequence[Tensor]]) -> list[float]:
+    """Of tensors on one device, each list of one type; it is waited for once."""
+    if norms[0][0].is_cpu:
+        return list(map(float, chain.from_iterable(norms)))
+    numbers: list[float] = torch.cat([torch.stack(list(own)).double() for own in norms]).tolist()
+    return numbers
 
 
 def _batches(
@@ -62,13 +70,13 @@ def _batches(
 ) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
     """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
     sizes = zip(map(Tensor.dim, grads), map(Tensor.numel, grads), strict=True)
-    short = [i for i, (axes, numel) in enumerate(sizes) if axes == 1 and numel <= SHORT]
-    others = set(range(len(grads))).difference(short, left_out)
-    if left_out:
-        short = [i for i in short if i not in left_out]
-    for members in _by(DEVICE, grads, short):
+    is_short = [axes == 1 and numel <= SHORT for axes, numel in sizes]
+    places = [i for i in range(len(grads)) if i not in left_out] if left_out else range(len(grads))
+    short = [i for i in places if is_short[i]]
+    on_cpu = all(map(IS_CPU, [grads[i] for i in short]))
+    for members in [short] if short and on_cpu else _by(DEVICE, grads, short):
         yield [members], [torch.cat([grads[i] for i in members])]  # of the largest type
-    for members in _by(DEVICE_DTYPE, grads, sorted(others)):
+    for members in _by(DEVICE_DTYPE, grads, [i for i in places if not is_short[i]]):
         yield [[i] for i in members], [grads[i] for i in members]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fgmanifolds.torch.adapter import POMAdapter
-from fgmanifolds.torch.layer import POMLayer
+from fgmanifolds.torch.layer import POMLayer, weights_of
 from fgmanifolds.torch.ops.native.plain import LAYOUT, SHAPE, STRIDED
 from fgmanifolds.torch.ops.table import PomTable
 from fgmanifolds.torch.optim.active import are_same
@@ -47,7 +47,7 @@ class Guards:
     def layers_by_weight(self) -> dict[int, POMLayer]:
         """Layers by the identity of their present weights; ``ValueError`` if one has none."""
         layers = self._adapter.layers.values()
-        weights: list[Tensor] = [layer.weight for layer in layers]
+        weights = weights_of(layers)
         if not are_same(weights, self._weights):
             self._weights = weights
             self._by_weight = dict(zip(map(id, weights), layers, strict=True))
@@ -90,22 +90,22 @@ class Guards:
                     )
 
     def unusable_gradients(
-        self, active: Sequence[Active], skip: frozenset[int] = frozenset()
+        self, active: Sequence[Active], skip: set[int] | frozenset[int] = frozenset()
     ) -> list[str]:
         """Say which gradients cannot be used, and why.
 
         Parameters
         ----------
         active : sequence of Active
-        skip : frozenset of int
+        skip : set of int
             Identities of parameters that are looked at elsewhere.
         """
         params, grads, limits = list[Tensor](), list[Tensor](), list[float]()
         for one in active:
             n, keys = len(one.layers), list(map(id, one.weights))
-            left = [i for i, key in enumerate(keys) if key not in skip]
-            params += [*(one.params[i] for i in left), *one.params[n:]]
-            grads += [*(one.grads[i] for i in left), *one.grads[n:]]
+            left = () if skip.issuperset(keys) else [i for i in range(n) if keys[i] not in skip]
+            params += [*[one.params[i] for i in left], *one.params[n:]]
+            grads += [*[one.grads[i] for i in left], *one.grads[n:]]
             limits += [largest_norm(one.params[i].dtype) for i in left]
             limits += [math.inf] * (len(params) - len(limits))
         bounds = norm_bounds(grads)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 from torch import Tensor
 
 from fgmanifolds.torch.layer import POMLayer
-from fgmanifolds.torch.ops.native import Known, Place, Taken, places_of
-from fgmanifolds.torch.optim.active import Active, are_same
+from fgmanifolds.torch.ops.native import Known, Taken, places_of
+from fgmanifolds.torch.optim.active import Active
 
 __all__ = ["NativeLook"]
 
@@ -27,13 +28,11 @@ class NativeLook:
         self._position = position
         self._layers: list[POMLayer] | None = None
         self._known = Known()
-        self._columns: tuple[Sequence[Any], ...] = ()
-        self._taken: list[Taken] = []
 
     def taken_of(
         self, active: Active, state: Any, directions: Mapping[int, Tensor] | None, buffer: str
-    ) -> list[Taken]:
-        """Layers of the group with their tensors of this step.
+    ) -> Taken | None:
+        """Layers of the group with their tensors of this step; None if there are none.
 
         Parameters
         ----------
@@ -44,11 +43,9 @@ class NativeLook:
         buffer : str
             The momentum's name in the state.
         """
-        if active.layers is not self._layers:
-            self._layers, self._columns = active.layers, ()
-            self._places = [i for i, x in enumerate(active.layers) if x.name in self._position]
-            self._held = [active.layers[i] for i in self._places]
-            self._shapes = [layer.shape for layer in self._held]
+        self._follow(active.layers)
+        if not self._held:
+            return None
         weights = [active.params[i] for i in self._places]
         states = [state[weight] for weight in weights]
         buffers = [own.get(buffer) for own in states]
@@ -56,37 +53,49 @@ class NativeLook:
             vectors = [active.grads[i] for i in self._places]
         else:
             vectors = [directions[id(weight)] for weight in weights]
-        found = self._found(weights, buffers, vectors)
-        columns = weights, states, buffers
-        if self._columns and all(map(are_same, columns, self._columns)) and all(found):
-            for one, where, kept in zip(self._taken, found, buffers, strict=True):
-                assert where is not None
-                one.found, one.buffer, one.fresh = where, kept, False
-            return self._taken
-        rows = zip(self._places, self._held, *columns, found, strict=True)
-        self._taken = [
-            Taken(place, self._position[layer.name], layer, weight, own, where, kept)
-            for place, layer, weight, own, kept, where in rows
-            if where is not None
-        ]
-        self._columns = columns if all(found) else ()
-        return self._taken
+        rows, addresses, inputs = self._look(weights, buffers, vectors)
+        if not rows:
+            return None
+        all_taken = len(rows) == len(weights)
 
-    def _found(
+        def of(column: Sequence[Any]) -> list[Any]:
+            return list(column) if all_taken else [column[i] for i in rows]
+
+        return Taken(
+            of(self._places),
+            tuple(of(self._positions)),
+            of(self._held),
+            of(weights),
+            of(states),
+            addresses,
+            inputs,
+            of(buffers),
+            [False] * len(rows),
+        )
+
+    def _follow(self, layers: list[POMLayer]) -> None:
+        """Take the layers of a step for those that are looked at."""
+        if layers is self._layers:
+            return
+        self._layers = layers
+        self._places = [i for i, layer in enumerate(layers) if layer.name in self._position]
+        self._held = [layers[i] for i in self._places]
+        self._positions = tuple([self._position[layer.name] for layer in self._held])
+        self._shapes = [layer.shape for layer in self._held]
+
+    def _look(
         self, weights: list[Tensor], buffers: list[Tensor | None], vectors: list[Tensor]
-    ) -> list[Place | None]:
-        """Where the tensors of each layer lie, as :class:`Taken` has it."""
-        missing = [buffer is None for buffer in buffers]
-        if all(missing):
-            found = places_of(self._shapes, [weights], [vectors], self._known)
-            return [None if one is None else (one[0], 0, *one[1:]) for one in found]
+    ) -> tuple[Sequence[int], tuple[list[int], list[int], list[int]], list[int]]:
+        """Which layers are taken; addresses and inputs of these, as :class:`Taken` has them."""
+        missing = NoneType in set(map(type, buffers))
+        if missing and all(one is None for one in buffers):
+            rows, (own, third), inputs = places_of(self._shapes, [weights], [vectors], self._known)
+            return rows, (own, [0] * len(own), third), inputs
         # Where there is no momentum yet, the gradient takes its place in the look.
-        third = [v if b is None else b for v, b in zip(vectors, buffers, strict=True)]
-        found = places_of(self._shapes, [weights, third], [vectors], self._known)
-        if not any(missing):
-            return found
-        rows = zip(missing, found, strict=True)
-        return [
-            (one[0], 0, *one[2:]) if one is not None and is_missing else one
-            for is_missing, one in rows
-        ]
+        kept = [v if b is None else b for v, b in zip(vectors, buffers, strict=True)]
+        rows, (own, second, third), inputs = places_of(
+            self._shapes, [weights, kept], [vectors], self._known
+        )
+        if missing:
+            second = [0 if buffers[i] is None else one for i, one in zip(rows, second, strict=True)]
+        return rows, (own, second, third), inputs

@@ -28,7 +28,7 @@ class NativeMomentum(POMOptimizer):
 
     def _forget(self) -> None:
         super()._forget()
-        self._taken: dict[int, list[Taken]] = {}
+        self._taken: dict[int, Taken] = {}
         self._fused_looks: dict[int, FusedLook] = {}
 
     @abc.abstractmethod
@@ -36,7 +36,7 @@ class NativeMomentum(POMOptimizer):
         """Whether C++ steps layers of a group from their gradients."""
 
     @abc.abstractmethod
-    def _step_with_momentum(self, active: Active, taken: Sequence[Taken]) -> Active:
+    def _step_with_momentum(self, active: Active, taken: Taken) -> Active:
         """Step layers in C++ from their gradients; gives what is left."""
 
     @abc.abstractmethod
@@ -47,33 +47,31 @@ class NativeMomentum(POMOptimizer):
         """What finds the Euclidean parameters of a group that are fused."""
         return self._fused_looks.setdefault(id(active.group), FusedLook(self._moments_kept))
 
-    def _with_momentum(self, active: Active) -> list[Taken]:
-        """The layers of a group that C++ steps from their gradients."""
+    def _with_momentum(self, active: Active) -> Taken | None:
+        """The layers of a group that C++ steps from their gradients; None if there are none."""
         group = active.group
         if group["momentum_space"] != "ambient" or not self._can_step_natively(group):
-            return []
+            return None
         way = self._native_way()
-        return [] if way is None else way.split(active, self.state, buffer=self._buffer)
+        return None if way is None else way.split(active, self.state, buffer=self._buffer)
 
     def _may_step(self, active: Sequence[Active]) -> bool:
-        self._taken = {id(one.group): self._with_momentum(one) for one in active}
-        taken = [one for found in self._taken.values() for one in found]
-        if taken:
+        found = [(id(one.group), self._with_momentum(one)) for one in active]
+        self._taken = {key: taken for key, taken in found if taken}
+        for taken in self._taken.values():
             assert self._way is not None
             self._way.look(taken)
         return super()._may_step(active)
 
     def _unusable_gradients(self, active: Sequence[Active]) -> list[str]:
         fine: set[int] = set()
-        for one in active:
-            taken = self._taken[id(one.group)]
-            if taken:
-                assert self._way is not None
-                fine |= {id(one.weight) for one in self._way.usable(taken)}
-        return self._guards.unusable_gradients(active, frozenset(fine))
+        for taken in self._taken.values():
+            assert self._way is not None
+            fine.update(map(id, self._way.usable(taken).weights))
+        return self._guards.unusable_gradients(active, fine)
 
     def _step_group(self, active: Active) -> None:
-        taken = self._taken.get(id(active.group), [])
-        if taken:
+        taken = self._taken.get(id(active.group))
+        if taken is not None:
             active = self._step_with_momentum(active, taken)
         super()._step_group(self._step_fused(active))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,9 @@ from fgmanifolds.steps import NORM_MOMENTUM, StepRule
 from fgmanifolds.steps.norms import chosen_denominator, larger_where_curved
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.ops.native import NativeTable, Taken, can_hold
+from fgmanifolds.torch.optim.active import are_same
 from fgmanifolds.torch.optim.gradients import largest_norm
+from fgmanifolds.torch.optim.momentum_notes import MomentumNotes
 from fgmanifolds.torch.optim.native_look import NativeLook
 from fgmanifolds.torch.poms import pom_norms
 
@@ -27,8 +29,6 @@ __all__ = ["NativeGeometry", "NativeWay"]
 
 #: Allowance for rounding where a bound of norms decides whether they are looked at.
 SLACK = 1 + 1e-4
-
-VERSION = attrgetter("_version")
 
 
 @dataclass
@@ -56,6 +56,11 @@ class NativeGeometry:
     def rho_hat(self) -> Tensor:
         """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
         return self.table.rho_hat
+
+    @property
+    def curved(self) -> Tensor:
+        """See :class:`fgmanifolds.torch.ops.table.Bounds`."""
+        return self.table.curved
 
     def distance(self) -> Tensor:
         """Not here: rules that need it say so, and go through torch."""
@@ -106,7 +111,7 @@ class NativeWay:
         key = (self._adapter.version, torch.get_num_threads())
         if key == self._key:
             return
-        self._key, self._noted = key, dict[int, tuple[int, int]]()
+        self._key, self._notes = key, MomentumNotes()
         self._squares = None
         self._looks: dict[int, NativeLook] = {}
         self._past, self._views = torch.empty(0), list[Tensor | None]()
@@ -118,7 +123,10 @@ class NativeWay:
         ]
         self.table = NativeTable(layers, scaled=self._scaled) if layers else None
         ends = () if self.table is None else pairwise(self.table.offsets)
-        self._slices = [slice(first, end) for first, end in ends]
+        self._own = [
+            (layer.name, slice(first, end))
+            for layer, (first, end) in zip(layers, ends, strict=True)
+        ]
         self._momenta = torch.zeros(0 if self.table is None else self.table.n_poms)
         self._position = {layer.name: i for i, layer in enumerate(layers)}
         sizes = torch.tensor([layer.view.n_poms for layer in layers], dtype=torch.int64)
@@ -131,8 +139,8 @@ class NativeWay:
         *,
         directions: Mapping[int, Tensor] | None = None,
         buffer: str = "",
-    ) -> list[Taken]:
-        """The layers of a group that this way takes at this step.
+    ) -> Taken | None:
+        """The layers of a group that this way takes at this step; None if there are none.
 
         Parameters
         ----------
@@ -145,19 +153,19 @@ class NativeWay:
         """
         other = active.rule.needs_reference or self._adapter.options["retraction"] != "qr"
         if other or not active.layers:
-            return []
+            return None
         self._renew()
         look = self._looks.setdefault(id(active.group), NativeLook(self._position))
         return look.taken_of(active, state, directions, buffer)
 
-    def look(self, taken: Sequence[Taken]) -> None:
+    def look(self, taken: Taken) -> None:
         """Sum the squares of some layers' gradients, or directions, over their POMs.
 
         What is known of other layers stays: another group may have been looked at before.
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
         """
         assert self.table is not None
         squares = self.table.gradient_squares(taken)
@@ -165,32 +173,32 @@ class NativeWay:
             squares = torch.where(self._poms_of(taken), squares, self._squares)
         self._squares = squares
 
-    def usable(self, taken: Sequence[Taken]) -> list[Taken]:
+    def usable(self, taken: Taken) -> Taken:
         """Layers whose gradient is finite, and not too large for a step."""
         assert self.table is not None
         assert self._squares is not None
         limit = largest_norm(torch.float32)
         if float(self._squares.sum()) <= limit**2:  # of layers looked at before, too
-            return list(taken)
+            return taken
         sums = torch.zeros(len(self.table.layers), dtype=torch.float64)
         norms = sums.index_add_(0, self._layer_of_pom, self._squares).sqrt().tolist()
-        return [one for one in taken if norms[one.position] <= limit]
+        return taken.chosen([i for i, p in enumerate(taken.positions) if norms[p] <= limit])
 
     # Running means of R^2 ------------------------------------------------------------
 
-    def past(self, taken: Sequence[Taken], state: Any) -> Tensor:
+    def past(self, taken: Taken, state: Any) -> Tensor:
         """Running means of R^2 of all POMs; nan where there is none.
 
         What the optimizer's state holds of them are views of this one tensor.
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
         state : object
         """
         assert self.table is not None
-        views = self._views
-        if views and all(one.state.get("mean_square") is views[one.position] for one in taken):
+        present = [own.get("mean_square") for own in taken.states]
+        if self._views and are_same(present, [self._views[i] for i in taken.positions]):
             return self._past
         kept = [state[layer.weight].get("mean_square") for layer in self.table.layers]
         parts = [
@@ -207,32 +215,34 @@ class NativeWay:
                 state[layer.weight]["mean_square"] = view
         return self._past
 
-    def remember(self, taken: Sequence[Taken], norm: Tensor) -> None:
+    def remember(self, taken: Taken, norm: Tensor) -> None:
         """Take the present R of some layers into the running means.
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
         norm : Tensor
         """
         assert self.table is not None
-        squares = norm * norm
+        squares, all_known = norm * norm, self._complete
         if len(taken) < len(self.table.layers):
             squares = torch.where(self._poms_of(taken), squares, self._past)
         if not self._complete:
             self._past.copy_(torch.where(self._past.isnan(), squares, self._past))
             self._complete = not bool(self._past.isnan().any())
         self._past.lerp_(squares, 1 - NORM_MOMENTUM)
-        new_ones = [one for one in taken if self._views[one.position] is None]
-        parts = self._past.split(self.table.sizes) if new_ones else ()
-        for one in new_ones:
-            self._views[one.position] = one.state["mean_square"] = parts[one.position]
+        if all_known:
+            return
+        parts = self._past.split(self.table.sizes)
+        for position, own in zip(taken.positions, taken.states, strict=True):
+            if self._views[position] is None:
+                self._views[position] = own["mean_square"] = parts[position]
 
     # Steps ------------------------------------------------------------------------
 
     def step_(
         self,
-        taken: Sequence[Taken],
+        taken: Taken,
         group: dict[str, Any],
         rule: StepRule,
         state: Any,
@@ -244,7 +254,7 @@ class NativeWay:
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
         group : dict
         rule : StepRule
         state : object
@@ -256,22 +266,23 @@ class NativeWay:
             Upper bounds of the directions' norms. Default: from gradients and momenta.
         """
         assert self.table is not None
-        if group["momentum"] != 0:
-            for one in taken:
-                if one.buffer is None:
-                    one.state["momentum_buffer"] = torch.empty_like(one.weight)
-                    one.remember_in(one.state["momentum_buffer"], fresh=True)
+        if group["momentum"] != 0 and NoneType in set(map(type, taken.buffers)):
+            for weight, own in zip(taken.weights, taken.states, strict=True):
+                if own.get("momentum_buffer") is None:
+                    own["momentum_buffer"] = torch.empty_like(weight)
+            momenta = [own["momentum_buffer"] for own in taken.states]
+            taken = taken.with_momenta(momenta, fresh=True)
         if bound is None:
             bound = self.bound(taken, group)
         norm, g = self._move_(taken, group, rule, self.past(taken, state), scale, bound)
         norm = scale * norm
         self.remember(taken, norm)
-        for one in taken:
-            last[one.layer.name] = norm, g, self._slices[one.position]
+        for name, own_poms in [self._own[i] for i in taken.positions]:
+            last[name] = norm, g, own_poms
 
     def _move_(
         self,
-        taken: Sequence[Taken],
+        taken: Taken,
         group: dict[str, Any],
         rule: StepRule,
         past: Tensor,
@@ -287,7 +298,7 @@ class NativeWay:
 
     def _denominators(
         self,
-        taken: Sequence[Taken],
+        taken: Taken,
         group: dict[str, Any],
         rule: StepRule,
         past: Tensor,
@@ -300,10 +311,12 @@ class NativeWay:
         settled = self._settled(group, rule, past, scale, bound, geometry)
         unsettled = taken
         if settled is not None:
-            done = settled[1]
-            unsettled = [] if bool(done.all()) else self._layers_with(taken, ~done)
+            g, done = settled
+            if done is None or bool(done.all()):
+                return g
+            unsettled = self._layers_with(taken, ~done)
             if not unsettled:
-                return settled[0]
+                return g
         still = torch.zeros(self.table.n_poms)
         now, _ = self.table.run(unsettled, still, group, write=False)  # 0 for other layers
         if settled is not None and self._complete:
@@ -312,8 +325,10 @@ class NativeWay:
         used = None
         if group["gradient_norm"] == "past":
             used = torch.where(past.isnan(), (scale * now) ** 2, past)
-        g: Tensor = chosen_denominator(rule, now, used, geometry, scale)
-        return g if settled is None else torch.where(self._poms_of(unsettled), g, settled[0])
+        chosen: Tensor = chosen_denominator(rule, now, used, geometry, scale)
+        if settled is None:
+            return chosen
+        return torch.where(self._poms_of(unsettled), chosen, settled[0])
 
     def _settled(
         self,
@@ -323,8 +338,8 @@ class NativeWay:
         scale: float,
         bound: Tensor | None,
         geometry: NativeGeometry,
-    ) -> tuple[Tensor, Tensor] | None:
-        """Denominators g(R_past), and of which POMs they are max{g, R} whatever R is.
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """Denominators g(R_past), and of which POMs they are max{g, R} whatever R is: None for all.
 
         None if all depends on the present directions.
         """
@@ -336,24 +351,28 @@ class NativeWay:
             return g, past >= 0
         if bound is None:
             return None
-        settled = (bound * (SLACK * scale) <= g) | (geometry.rho_hat == 0)
+        # On flat POMs g is 1, and their R does not count.
+        most = bound * geometry.curved * (SLACK * scale)
+        if self._complete and float((g - most).amin()) >= 0:  # nan is not
+            return g, None
+        settled = (most <= g) | (geometry.curved == 0)
         return g, settled if self._complete else settled & (past >= 0)
 
-    def _layers_with(self, taken: Sequence[Taken], mask: Tensor) -> list[Taken]:
+    def _layers_with(self, taken: Taken, mask: Tensor) -> Taken:
         """Layers of which a POM is marked."""
         marked = set(self._layer_of_pom[mask].tolist())
-        return [one for one in taken if one.position in marked]
+        return taken.chosen([i for i, p in enumerate(taken.positions) if p in marked])
 
-    def _poms_of(self, taken: Sequence[Taken]) -> Tensor:
+    def _poms_of(self, taken: Taken) -> Tensor:
         """Mask of the POMs of some layers."""
         assert self.table is not None
         present = torch.zeros(len(self.table.layers), dtype=torch.bool)
-        present[[one.position for one in taken]] = True
+        present[list(taken.positions)] = True
         return present[self._layer_of_pom]
 
     def bound(
         self,
-        taken: Sequence[Taken],
+        taken: Taken,
         group: dict[str, Any],
         gradient: Tensor | None = None,
         growth: float = 1.0,
@@ -362,7 +381,7 @@ class NativeWay:
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
         group : dict
         gradient : Tensor of shape [POMs of the table], optional
             Norms of what the gradients add to the directions, but for the dampening. Default:
@@ -377,22 +396,20 @@ class NativeWay:
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         if momentum == 0:
             return gradient
-        bound = momentum * growth * self._momenta + (1 - dampening) * gradient
-        notes = _notes(taken)
-        kept = [self._noted.get(one.position) for one in taken]
-        if kept == notes:
+        own = gradient if dampening == 0 else (1 - dampening) * gradient
+        bound = own.add(self._momenta, alpha=momentum * growth)
+        unknown = self._notes.unlike(taken)
+        if not unknown:
             return bound
-        unknown = [one for one, a, b in zip(taken, kept, notes, strict=True) if a != b]
         if len(unknown) == len(taken):
             return None
-        return bound.masked_fill_(self._poms_of(unknown), math.inf)
+        return bound.masked_fill_(self._poms_of(taken.chosen(unknown)), math.inf)
 
-    def forget_momenta(self, taken: Sequence[Taken]) -> None:
+    def forget_momenta(self, taken: Taken) -> None:
         """Of some layers, since their factors are others'."""
-        for one in taken:
-            self._noted.pop(one.position, None)
+        self._notes.forget(taken)
 
-    def _note_momenta(self, taken: Sequence[Taken], whole: Tensor, group: dict[str, Any]) -> None:
+    def _note_momenta(self, taken: Taken, whole: Tensor, group: dict[str, Any]) -> None:
         """Keep the norms of the momenta, which are the directions unless they are Nesterov's."""
         assert self.table is not None
         if group["momentum"] == 0 or group["nesterov"]:
@@ -401,10 +418,4 @@ class NativeWay:
         if len(taken) < len(self.table.layers):
             whole = torch.where(self._poms_of(taken), whole, self._momenta)
         self._momenta = whole
-        self._noted.update(zip([one.position for one in taken], _notes(taken), strict=True))
-
-
-def _notes(taken: Sequence[Taken]) -> list[tuple[int, int]]:
-    """What changes when somebody writes to a momentum."""
-    buffers = [one.buffer for one in taken]
-    return list(zip([one.found[1] for one in taken], map(VERSION, buffers), strict=True))
+        self._notes.note(taken)

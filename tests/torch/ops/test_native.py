@@ -552,7 +552,7 @@ def scaled_steps(monkeypatch):
 
     def seen(self, taken, factor, options, *, write):
         if options.get("scaled") and write:
-            found.append([one.layer.name for one in taken])
+            found.append([layer.name for layer in taken.layers])
         return run(self, taken, factor, options, write=write)
 
     monkeypatch.setattr(NativeTable, "run", seen)

@@ -10,7 +10,7 @@ from fgmanifolds.torch.ops.native.build import (
     loads_or_warns,
 )
 from fgmanifolds.torch.ops.native.moments import Lines, add_moments
-from fgmanifolds.torch.ops.native.places import Place, places_of
+from fgmanifolds.torch.ops.native.places import places_of
 from fgmanifolds.torch.ops.native.plain import Known
 from fgmanifolds.torch.ops.native.step import NativeTable, Taken, can_hold, can_take
 
@@ -19,7 +19,6 @@ __all__ = [
     "Lines",
     "NativeBuildError",
     "NativeTable",
-    "Place",
     "Taken",
     "add_moments",
     "available",

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fgmanifolds.torch.ops.native.plain import SHAPE, Known, are_plain
 
-__all__ = ["CHANNELS_LAST", "Place", "places_of"]
+__all__ = ["CHANNELS_LAST", "Places", "places_of"]
 
 #: Layouts whose kernels are planes already, by the number of axes.
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
-#: Addresses of the tensors of a layer; then its number of inputs in channels_last, where kernels
-#: are planes, or 0 for kernel after kernel.
-Place = tuple[int, ...]
-
 Columns = Sequence[Sequence[Tensor]]
+
+
+class Places(NamedTuple):
+    """Where the kernels of layers lie, in columns.
+
+    Attributes
+    ----------
+    rows : sequence of int
+        Which of the layers that were asked for the C++ step can take; the columns are of these.
+    addresses : list of list of int
+        For each column of tensors.
+    inputs : list of int
+        Numbers of inputs in channels_last, where kernels are planes, or 0 for kernel after kernel.
+    """
+
+    rows: Sequence[int]
+    addresses: list[list[int]]
+    inputs: list[int]
 
 
 def places_of(
     shapes: Sequence[torch.Size], lasting: Columns, passing: Columns, known: Known
-) -> list[Place | None]:
-    """How and where kernels lie, or None for those that the C++ step cannot take.
+) -> Places:
+    """How and where kernels lie.
 
     Addresses are given to C++, so that nothing but plain tensors of just the right number of
     elements may pass; looked at before every step.
@@ -41,33 +56,43 @@ def places_of(
     known : Known
         What was seen of the lasting ones.
     """
-    if not shapes:
-        return []
-    own = known.addresses_of(list(chain.from_iterable(lasting)))
-    if own is not None and are_plain(list(chain.from_iterable(passing))):
-        inputs = _inputs(shapes, [*lasting, *passing])
-        if inputs is not None:
-            number = len(inputs)
-            addresses = [own[i : i + number] for i in range(0, len(own), number)]
-            addresses += [list(map(Tensor.data_ptr, column)) for column in passing]
-            found = zip(*addresses, inputs, strict=True)
-            if all(map(all, addresses)):
-                return list(found)
-            return [place if all(place[:-1]) else None for place in found]
-    if len(shapes) == 1:
-        return [None]
-    return [
-        places_of([shape], _row(lasting, i), _row(passing, i), Known())[0]
-        for i, shape in enumerate(shapes)
-    ]
+    found = _all_places(shapes, lasting, passing, known)
+    if found is not None:
+        return found
+    number = len(lasting) + len(passing)
+    rows, addresses, inputs = list[int](), [list[int]() for _ in range(number)], list[int]()
+    for i, shape in enumerate(shapes):
+        one = _all_places([shape], _row(lasting, i), _row(passing, i), Known())
+        if one is not None:
+            rows.append(i)
+            inputs += one.inputs
+            for column, own in zip(addresses, one.addresses, strict=True):
+                column += own
+    return Places(rows, addresses, inputs)
 
 
 def _row(columns: Columns, place: int) -> Columns:
     return [[column[place]] for column in columns]
 
 
+def _all_places(
+    shapes: Sequence[torch.Size], lasting: Columns, passing: Columns, known: Known
+) -> Places | None:
+    """None if one of the layers cannot be taken."""
+    own = known.addresses_of(list(chain.from_iterable(lasting)))
+    if own is None or not are_plain(list(chain.from_iterable(passing))):
+        return None
+    inputs = _inputs(shapes, [*lasting, *passing])
+    if inputs is None:
+        return None
+    number = len(inputs)
+    addresses = [own[i * number : (i + 1) * number] for i in range(len(lasting))]
+    addresses += [list(map(Tensor.data_ptr, column)) for column in passing]
+    return Places(range(number), addresses, inputs) if all(map(all, addresses)) else None
+
+
 def _inputs(shapes: Sequence[torch.Size], columns: Columns) -> list[int] | None:
-    """For each layer, as :data:`Place` has it; None if one of the tensors cannot be taken."""
+    """For each layer, as :class:`Places` has it; None if one of the tensors cannot be taken."""
     weights, strides = columns[0], [list(map(Tensor.stride, column)) for column in columns]
     if any(list(map(SHAPE, column)) != shapes for column in columns) or any(
         own != strides[0] for own in strides[1:]

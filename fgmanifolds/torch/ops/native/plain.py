@@ -15,6 +15,7 @@ from torch import Tensor, nn
 __all__ = [
     "DTYPE",
     "FLOAT",
+    "IS_CPU",
     "LAYOUT",
     "PLAIN",
     "SHAPE",
@@ -78,10 +79,16 @@ class Known:
     ----------
     dtypes : set of dtype
         Types that they may have.
+
+    Attributes
+    ----------
+    dtypes : list of dtype
+        Of the tensors that were found plain last.
     """
 
     def __init__(self, dtypes: Set[torch.dtype] = FLOAT) -> None:
-        self._dtypes = dtypes
+        self._allowed = dtypes
+        self.dtypes: list[torch.dtype] = []
         self._tensors: Sequence[Tensor] = ()
         self._addresses: list[int] = []
 
@@ -98,7 +105,8 @@ class Known:
             if addresses == self._addresses:
                 return addresses
         self._tensors, self._addresses = (), []
-        if not are_plain(tensors, self._dtypes):
+        if not are_plain(tensors, self._allowed):
             return None
+        self.dtypes = list(map(DTYPE, tensors))
         self._tensors, self._addresses = tensors, list(map(Tensor.data_ptr, tensors))
         return self._addresses

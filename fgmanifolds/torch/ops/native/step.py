@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import KINDS
 from fgmanifolds.torch.ops.native.blocks import factor_rows, set_factors_
 from fgmanifolds.torch.ops.native.build import load
-from fgmanifolds.torch.ops.native.places import Place, places_of
+from fgmanifolds.torch.ops.native.places import places_of
 from fgmanifolds.torch.ops.native.plain import Known
 from fgmanifolds.torch.ops.table import Bounds
 
@@ -36,9 +36,6 @@ VERSION = 6
 #: Libraries with the places of their layers among some, and the layers' rows.
 _Rows = list[tuple[ctypes.CDLL, NDArray[np.int64], NDArray[np.void]]]
 
-#: Positions of some layers, where their tensors lie, and whose momenta hold nothing yet.
-_Pointed = tuple[tuple[int, ...], list[Place], list[bool]]
-
 
 class _Layer(ctypes.Structure):
     """As in step.cpp."""
@@ -54,8 +51,8 @@ class _Layer(ctypes.Structure):
     ]
 
 
-#: Fields that change from step to step, in the order of a place; and "fresh".
-CHANGING = ("weight", "buffer", "gradient", "inputs")
+#: Fields that change from step to step.
+CHANGING = ("weight", "buffer", "gradient", "inputs", "fresh")
 
 
 class _Options(ctypes.Structure):
@@ -92,51 +89,85 @@ def can_take(layer: POMLayer, buffer: Tensor | None = None) -> bool:
     weight = layer.weight
     buffers = [] if buffer is None else [[buffer]]
     vectors = [] if weight.grad is None else [[weight.grad]]
-    return places_of([layer.shape], [[weight], *buffers], vectors, Known()) != [None]
+    return bool(places_of([layer.shape], [[weight], *buffers], vectors, Known()).rows)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """A layer that the C++ step takes, with its tensors of this step.
+    """Layers that the C++ step takes, with their tensors of this step, in columns.
 
     Attributes
     ----------
-    place, position : int
-        Number of the layer among those of the step, and in the table.
-    layer : POMLayer
-    weight : Tensor
-    state : dict
-        The optimizer's, of the weight.
-    found : (int, int, int, int)
-        Addresses of weight, momentum and gradient, 0 where there is none; and inputs, as
-        :func:`~fgmanifolds.torch.ops.native.places.places_of` has them.
-    buffer : Tensor or None
-        Its momentum.
-    fresh : bool
-        Whether the momentum holds nothing yet.
+    places, positions : sequence of int, tuple of int
+        Numbers of the layers among those of the step, and in the table.
+    layers : list of POMLayer
+    weights : list of Tensor
+    states : list of dict
+        The optimizer's, of the weights.
+    addresses : three lists of int
+        Of weights, momenta and gradients, 0 where there is none.
+    inputs : list of int
+        As :class:`~fgmanifolds.torch.ops.native.places.Places` has them.
+    buffers : list of Tensor or None
+        Their momenta.
+    fresh : list of bool
+        Whether a momentum holds nothing yet.
     """
 
-    place: int
-    position: int
-    layer: POMLayer
-    weight: Tensor
-    state: dict[str, Any]
-    found: Place
-    buffer: Tensor | None = None
-    fresh: bool = False
+    places: Sequence[int]
+    positions: tuple[int, ...]
+    layers: list[POMLayer]
+    weights: list[Tensor]
+    states: list[dict[str, Any]]
+    addresses: tuple[list[int], list[int], list[int]]
+    inputs: list[int]
+    buffers: list[Tensor | None]
+    fresh: list[bool]
 
-    def remember_in(self, buffer: Tensor, *, fresh: bool) -> None:
-        """Take a new momentum.
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def chosen(self, rows: Sequence[int]) -> Taken:
+        """Some of the layers.
 
         Parameters
         ----------
-        buffer : Tensor
-            Laid out as the weight is.
-        fresh : bool
-            Whether it holds nothing yet.
+        rows : sequence of int
         """
-        self.buffer, self.fresh = buffer, fresh
-        self.found = (self.found[0], buffer.data_ptr(), *self.found[2:])
+
+        def of(column: Sequence[Any]) -> list[Any]:
+            return [column[i] for i in rows]
+
+        weights, momenta, gradients = self.addresses
+        return Taken(
+            of(self.places),
+            tuple(of(self.positions)),
+            of(self.layers),
+            of(self.weights),
+            of(self.states),
+            (of(weights), of(momenta), of(gradients)),
+            of(self.inputs),
+            of(self.buffers),
+            of(self.fresh),
+        )
+
+    def with_momenta(self, momenta: Sequence[Tensor], *, fresh: bool) -> Taken:
+        """The same layers, with momenta for those that have none.
+
+        Parameters
+        ----------
+        momenta : sequence of Tensor
+            Of all of them, laid out as the weights are.
+        fresh : bool
+            Whether new ones hold nothing yet.
+        """
+        weights, _, gradients = self.addresses
+        return replace(
+            self,
+            addresses=(weights, [one.data_ptr() for one in momenta], gradients),
+            buffers=list(momenta),
+            fresh=[fresh and one is None for one in self.buffers],
+        )
 
 
 class NativeTable(Bounds):
@@ -167,27 +198,27 @@ class NativeTable(Bounds):
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
+        self._ones = torch.ones(self._threads, dtype=torch.float64)
+        self._total = torch.empty(2 * self.n_poms, dtype=torch.float64)
         self._arrays: dict[tuple[int, ...], _Rows] = {}
-        self._pointed: _Pointed | None = None
+        self._pointed: Taken | None = None
         self._pointed_calls: list[tuple[ctypes.CDLL, NDArray[np.void]]] = []
         self._factor_rows: dict[tuple[int, ...], NDArray[np.void]] = {}
 
-    def _calls(self, taken: Sequence[Taken]) -> list[tuple[ctypes.CDLL, NDArray[np.void]]]:
+    def _calls(self, taken: Taken) -> list[tuple[ctypes.CDLL, NDArray[np.void]]]:
         """Libraries, each with the rows of its layers, pointed at the present tensors."""
-        key = tuple([one.position for one in taken])
-        present = key, [one.found for one in taken], [one.fresh for one in taken]
-        if present == self._pointed:
+        if taken is self._pointed:
             return self._pointed_calls
+        key = taken.positions
         if key not in self._arrays:
             if len(self._arrays) >= ARRAYS:
                 self._arrays.clear()
             self._arrays[key] = self._rows_of(key)
-        found, fresh = np.array(present[1], np.int64), np.array(present[2])
+        columns = [np.array(own) for own in (*taken.addresses, taken.inputs, taken.fresh)]
         for _, places, rows in self._arrays[key]:
-            for column, name in enumerate(CHANGING):
-                rows[name] = found[places, column]
-            rows["fresh"] = fresh[places]
-        self._pointed = present
+            for name, column in zip(CHANGING, columns, strict=True):
+                rows[name] = column[places]
+        self._pointed = taken
         self._pointed_calls = [(library, rows) for library, _, rows in self._arrays[key]]
         return self._pointed_calls
 
@@ -206,7 +237,7 @@ class NativeTable(Bounds):
             for library, places in by_library.values()
         ]
 
-    def gradient_squares(self, taken: Sequence[Taken]) -> Tensor:
+    def gradient_squares(self, taken: Taken) -> Tensor:
         """Squared norms of the gradients, float64 of shape [POMs]; 0 for other layers.
 
         Not finite where an entry is not. Those of each kernel are kept, if momenta have factors.
@@ -217,11 +248,11 @@ class NativeTable(Bounds):
             library.fgsgd_squares(
                 rows.ctypes.data, len(rows), each, sums.data_ptr(), self.n_poms, self._threads
             )
-        return sums.sum(0)
+        return self._ones @ sums
 
     def set_factors(
         self,
-        taken: Sequence[Taken],
+        taken: Taken,
         averages: Sequence[Tensor],
         options: Sequence[tuple[float, ...]],
     ) -> Tensor:
@@ -231,7 +262,7 @@ class NativeTable(Bounds):
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
         averages : sequence of Tensor
             Second moments of each of them, of shape [n].
         options : sequence of tuple
@@ -244,22 +275,22 @@ class NativeTable(Bounds):
             Norms of the gradients times the factors; 0 for other layers.
         """
         sums = self._single.zero_()
-        key = tuple([one.position for one in taken])
+        key = taken.positions
         if key not in self._factor_rows:
             if len(self._factor_rows) >= ARRAYS:
                 self._factor_rows.clear()
             self._factor_rows[key] = factor_rows([self._rows[i].of_factors() for i in key])
         set_factors_(self._factor_rows[key], averages, options, sums)
-        return sums.sum(0).float().sqrt_()
+        return (self._ones @ sums).float().sqrt_()
 
     def run(
-        self, taken: Sequence[Taken], factor: Tensor, options: Mapping[str, Any], *, write: bool
+        self, taken: Taken, factor: Tensor, options: Mapping[str, Any], *, write: bool
     ) -> tuple[Tensor, Tensor]:
         """Project the directions and, if asked to write, move and retract the weights.
 
         Parameters
         ----------
-        taken : sequence of Taken
+        taken : Taken
             The layers that take part; their momenta are updated in place.
         factor : Tensor of shape [POMs]
             The step -r(t) / g of each POM.
@@ -295,11 +326,12 @@ class NativeTable(Bounds):
                 self._threads,
             )
         if write:
-            written = [one.weight for one in taken]
+            written = list(taken.weights)
             if options["momentum"] != 0:
-                written += [one.buffer for one in taken if one.buffer is not None]
+                written += [one for one in taken.buffers if one is not None]
             torch.autograd.graph.increment_version(written)
-        projected, whole = self._sums.sum(0).float().sqrt_().split(self.n_poms)
+        total = torch.mv(self._sums.T, self._ones, out=self._total)
+        projected, whole = total.float().sqrt_().split(self.n_poms)
         return projected, whole
 
 
