@@ -149,6 +149,28 @@ def test_groups_with_momenta_in_different_spaces():
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("native", [None, False])
+@pytest.mark.parametrize("make", [FGSGD, FGAdam])
+def test_parameters_of_a_group_in_any_order(make, native):
+    """One group that begins with Euclidean parameters, against the groups that are made."""
+    nets = []
+    for reverse in (True, False):
+        net = model()
+        adapter = POMAdapter(net, manifolds=CURVED, radius=0.5, seed=0).initialize_(
+            generator=torch.Generator().manual_seed(0)
+        )
+        params = [{"params": list(net.parameters())[::-1]}] if reverse else ()
+        optimizer = make(adapter, lr=0.05, params=params, native=native)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(3):
+            for p in net.parameters():
+                p.grad = torch.randn(p.shape, generator=generator)
+            optimizer.step()
+        nets.append(net)
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_the_wrong_number_of_directions():
     class Short(POMOptimizer):
         def direction(self, params, grads, group):
