@@ -153,6 +153,28 @@ def test_what_is_fused(make, monkeypatch):
     assert names_of(type("Own", (make,), {})) == set()
 
 
+@pytest.mark.skipif(not hasattr(torch.Tensor, "grad_dtype"), reason="gradients have the type")
+def test_gradients_of_another_type_are_not_fused():
+    """One of two parameters, against torch's own."""
+    torch.manual_seed(0)
+    net = Mixed(torch.float32)
+    adapter = POMAdapter(net, "pio", CURVED, radius="keep").initialize_()
+    plain = [net.matrix, net.late]
+    copies = [nn.Parameter(p.detach().clone()) for p in plain]
+    for optimizer, params in (
+        (FGSGD(adapter, lr=0.1), plain),
+        (torch.optim.SGD(copies, lr=0.1), copies),
+    ):
+        generator = torch.Generator().manual_seed(1)
+        params[1].grad_dtype = None
+        for _ in range(2):
+            for p, dtype in zip(params, (torch.float32, torch.float64), strict=True):
+                p.grad = torch.randn(p.shape, generator=generator, dtype=dtype)
+            optimizer.step()
+    for a, b in zip(plain, copies, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize(("make", "name"), [(FGSGD, "_fused_sgd_"), (FGAdam, "_fused_adam_")])
 def test_gradients_of_a_subclass_are_not_fused(make, name, monkeypatch):
     """They may be more than their numbers; foreach asks them."""
