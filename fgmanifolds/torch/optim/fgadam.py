@@ -95,9 +95,19 @@ class FGAdam(NativeMomentum):
 
     def _with_momentum(self, active: Active) -> Taken | None:
         taken = super()._with_momentum(active)
-        if taken is None or _have_averages(taken):
+        if taken is None or self._have_averages(taken):
             return taken
-        return taken.chosen([i for i in range(len(taken)) if _have_averages(taken.chosen([i]))])
+        rows = [i for i in range(len(taken)) if self._have_averages(taken.chosen([i]))]
+        return taken.chosen(rows)
+
+    def _have_averages(self, taken: Taken) -> bool:
+        """Whether second moments of layers, where there are any, may be given to C++."""
+        assert self._way is not None
+        assert self._way.table is not None
+        kept = [own.get("exp_avg_sq") for own in taken.states]
+        numels = [self._way.table.kernels[i] for i in taken.positions]
+        pairs = [(x, n) for x, n in zip(kept, numels, strict=True) if x is not None]
+        return are_whole([x for x, _ in pairs], [n for _, n in pairs])
 
     def _step_group(self, active: Active) -> None:
         self._decay_(active)
@@ -281,16 +291,6 @@ class FGAdam(NativeMomentum):
         second = shape if layer is None else (layer.view.n_components,)
         shapes = super().state_shapes(parameter, layer)
         return {**shapes, "step": (), "exp_avg": shape, "exp_avg_sq": second}
-
-
-def _have_averages(taken: Taken) -> bool:
-    """Whether second moments of layers, where there are any, may be given to C++."""
-    pairs = [
-        (own["exp_avg_sq"], layer.view.n_components)
-        for layer, own in zip(taken.layers, taken.states, strict=True)
-        if "exp_avg_sq" in own
-    ]
-    return are_whole([one for one, _ in pairs], [number for _, number in pairs])
 
 
 def _count_(steps: list[Tensor]) -> None:

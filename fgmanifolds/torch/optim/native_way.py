@@ -360,8 +360,10 @@ class NativeWay:
 
     def _layers_with(self, taken: Taken, mask: Tensor) -> Taken:
         """Layers of which a POM is marked."""
-        marked = set(self._layer_of_pom[mask].tolist())
-        return taken.chosen([i for i, p in enumerate(taken.positions) if p in marked])
+        assert self.table is not None
+        found = torch.zeros(len(self.table.layers), dtype=torch.bool)
+        marked = found.index_fill_(0, self._layer_of_pom[mask], True).tolist()
+        return taken.chosen([i for i, p in enumerate(taken.positions) if marked[p]])
 
     def _poms_of(self, taken: Taken) -> Tensor:
         """Mask of the POMs of some layers."""

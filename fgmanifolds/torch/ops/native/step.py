@@ -181,6 +181,11 @@ class NativeTable(Bounds):
     scaled : bool
         Whether momenta go by a factor for each kernel.
 
+    Attributes
+    ----------
+    kernels : list of int
+        Numbers of kernels of the layers.
+
     Raises
     ------
     NativeBuildError
@@ -195,6 +200,7 @@ class NativeTable(Bounds):
             for layer, offset in zip(layers, self.offsets, strict=False)
         ]
         self._libraries = [load(*_code(layer)) for layer in layers]
+        self.kernels = [layer.view.n_components for layer in layers]
         self._threads = torch.get_num_threads()
         self._sums = torch.empty(self._threads, 2 * self.n_poms, dtype=torch.float64)
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
