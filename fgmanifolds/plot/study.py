@@ -141,6 +141,8 @@ def study_curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             ax.plot(mean.index, mean, color=color, label=titles[arm])
             ax.fill_between(mean.index, groups.min(), groups.max(), color=color, alpha=0.1)
         ax.set_yscale("log")
+        for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            axis("{x:g}")
         ax.set(title=title, xlabel="epoch")
         ax.grid(alpha=0.3, which="both")
     _legend_below(figure, axes[0])

@@ -71,7 +71,8 @@ def _lead(protocol: Protocol) -> str:
     return (
         f"{protocol.model.name} on {protocol.data.name}, {budget.epochs} epochs, batches of "
         f"{budget.batch_size}; {search.trials} trials an arm, the best {search.best} again with "
-        f"{search.reruns} more seeds, {protocol.test.seeds} fresh seeds for the test"
+        f"{search.reruns} more seed{'s' * (search.reruns != 1)}, {protocol.test.seeds} fresh seeds "
+        "for the test"
     )
 
 
@@ -101,9 +102,15 @@ def _interval(frame: pd.DataFrame, form: str) -> list[str]:
     return [f"{low:{form}} to {high:{form}}" if low == low else "-" for low, high in ends]
 
 
+def _points(values: pd.Series, form: str) -> pd.Series:
+    return values.map(f"{{:{form}}}".format, na_action="ignore")
+
+
 def _arms_table(found: Findings) -> pd.DataFrame:
     arms = found.arms[found.arms["trials"] > 0].rename(columns={"title": "arm", "arm": "name"})
     arms["interval"] = _interval(arms, ".2f")
+    for name in ("test error", "validation error"):
+        arms[name] = _points(arms[name], ".2f")
     names = ["arm", "seeds", "test error", "interval", "std", *RATES, "validation error"]
     return arms[[*names, "training loss", "CPU seconds an epoch", "diverged"]]
 
@@ -113,6 +120,7 @@ def _contrasts_table(protocol: Protocol, found: Findings) -> pd.DataFrame:
         columns={"mean": "difference", "p_equivalence": "p of equivalence"}
     )
     frame["interval"] = _interval(frame, "+.2f")
+    frame["difference"] = _points(frame["difference"], "+.2f")
     names = ["first", "second", "difference", "interval", "verdict", "p", "p adjusted"]
     return frame[[*names, "p of equivalence", "kind"]]
 
@@ -179,16 +187,16 @@ def _html(
     tables: Mapping[str, pd.DataFrame],
     amendments: Sequence[Mapping[str, Any]],
 ) -> str:
-    contrasts = as_table(_contrasts_table(protocol, found), index=False)
+    contrasts = as_table(_contrasts_table(protocol, found), index=False, classes="dense")
     sections = [
         Section("Contrasts", text=_how(protocol) + unfinished(found), table=contrasts),
         *[Section("To be kept in mind", text=line) for line in _notes(found, amendments)],
-        Section("Arms", table=as_table(_arms_table(found), index=False)),
+        Section("Arms", table=as_table(_arms_table(found), index=False, classes="dense")),
         *_figures(protocol, found, tables),
         Section(
             "Steps to the target",
             text=_target_text(protocol),
-            table=as_table(_targets_table(protocol, found), index=False),
+            table=as_table(_targets_table(protocol, found), index=False, classes="dense"),
         ),
         Section("Code", table=as_table(_versions(tables["runs"]), index=False)),
         Section("Protocol", table=as_table(_options(protocol), index=False, classes="text")),
