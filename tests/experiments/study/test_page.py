@@ -53,12 +53,12 @@ def test_the_tables_say_what_the_runs_say(study):
     text = markdown.read_text()
     row = found.contrasts.iloc[0]
     assert row["mean"] == pytest.approx(means["pio4"] - means["sgd"])
-    assert f"| {row['mean']:.4g} |" in text
+    assert f"| {row['mean']:+.2f} |" in text
     for arm in protocol.arms:
         line = next(
             line for line in text.splitlines() if f"| {protocol.arms[arm].title} | 2 |" in line
         )
-        assert f"| {means[arm]:.4g} |" in line
+        assert f"| {means[arm]:.2f} |" in line
     curves = pd.read_csv(out / "curves.csv")
     assert set(curves["stage"]) == {"test"}
     last = curves.sort_values("step").groupby(["arm", "seed"])["validation_error"].last()
