@@ -97,7 +97,7 @@ class FusedLook:
         if known.addresses_of(ours) is None or not are_plain(grads, None):
             return False
         tensors, number = [*ours, *grads], len(lasting) + 1
-        dtypes, shapes = [*known.dtypes, *map(DTYPE, grads)], list(map(SHAPE, tensors))
+        dtypes, shapes = [*known.types_found, *map(DTYPE, grads)], list(map(SHAPE, tensors))
         # Of columns of other lengths these lists are of another length than the tensors'.
         return (
             dtypes == dtypes[: len(params)] * number

@@ -82,13 +82,13 @@ class Known:
 
     Attributes
     ----------
-    dtypes : list of dtype
+    types_found : list of dtype
         Of the tensors that were found plain last.
     """
 
     def __init__(self, dtypes: Set[torch.dtype] = FLOAT) -> None:
         self._allowed = dtypes
-        self.dtypes: list[torch.dtype] = []
+        self.types_found: list[torch.dtype] = []
         self._tensors: Sequence[Tensor] = ()
         self._addresses: list[int] = []
 
@@ -107,6 +107,6 @@ class Known:
         self._tensors, self._addresses = (), []
         if not are_plain(tensors, self._allowed):
             return None
-        self.dtypes = list(map(DTYPE, tensors))
+        self.types_found = list(map(DTYPE, tensors))
         self._tensors, self._addresses = tensors, list(map(Tensor.data_ptr, tensors))
         return self._addresses
