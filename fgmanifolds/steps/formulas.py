@@ -55,7 +55,31 @@ def corollary2(gradient_norm: ArrayT, curvature: ArrayT, negative_curvature: Any
     """
     kappa = 0 * curvature + negative_curvature
     distance = local_distance(curvature, kappa)
-    return theorem2(gradient_norm * (distance > 0), distance, kappa)
+    return at_local_distance(gradient_norm, distance, kappa, distance > 0)
+
+
+def at_local_distance(
+    gradient_norm: ArrayT, distance: ArrayT, negative_curvature: Any, curved: ArrayT
+) -> ArrayT:
+    r""":func:`corollary2` from what is known of each POM beforehand.
+
+    Parameters
+    ----------
+    gradient_norm : array or tensor
+        Norm R >= 0 of each POM's gradient.
+    distance : array or tensor
+        :math:`\hat\rho` of :func:`local_distance`.
+    negative_curvature : array or tensor
+        :math:`\kappa \ge 0`, as in :func:`theorem2`.
+    curved : array or tensor
+        1 on POMs with curvature, 0 on flat ones, which have g = 1.
+
+    Returns
+    -------
+    array or tensor
+        g >= 1 for each POM.
+    """
+    return theorem2(gradient_norm * curved, distance, negative_curvature)
 
 
 def local_distance(curvature: ArrayT, negative_curvature: ArrayT) -> ArrayT:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from fgmanifolds.steps.formulas import (
+    at_local_distance,
     global_bound,
     local_distance,
     paper,
@@ -118,7 +119,7 @@ class Corollary2(StepRule):
 
     def __call__(self, norm: Any, geometry: PomGeometry) -> Any:
         """As :class:`StepRule` says."""
-        return theorem2(norm * geometry.curved, geometry.rho_hat, geometry.kappa)
+        return at_local_distance(norm, geometry.rho_hat, geometry.kappa, geometry.curved)
 
 
 class GlobalBound(StepRule):

@@ -3,11 +3,14 @@
 import inspect
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import fgmanifolds
 from fgmanifolds.cli import app
+from fgmanifolds.solver import corollary2
+from fgmanifolds.steps import denominator
 from fgmanifolds.verify import CLAIMS, FAULTS, Fault, mutate, mutation_table
 from fgmanifolds.verify.fault import FORMULA, PACKAGE, instead, negated, scaled, with_argument
 
@@ -40,6 +43,14 @@ def test_faults_have_one_name_each():
 def test_a_sample_of_faults_is_noticed(name):
     (found,) = mutate([name], others=0)
     assert not found.unnoticed, found
+
+
+def test_a_fault_in_corollary_2_reaches_its_rule():
+    """The rule that steps take is the formula; by hand, R = 0.8, rho = 1 halved."""
+    with FAULTS["corollary2-half-rho"].applied():
+        assert denominator("corollary2", 0.8, c=1.0) == pytest.approx(0.8 * 1.8)
+        assert corollary2(np.array(0.8), np.array(1.0)) == pytest.approx(0.8 * 1.8)
+    assert denominator("corollary2", 0.8, c=1.0) == pytest.approx(0.8 * 2.8)
 
 
 @pytest.mark.slow
