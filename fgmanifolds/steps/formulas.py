@@ -21,9 +21,9 @@ ArrayT = TypeVar("ArrayT", bound=Any)
 
 def _denominator(norm: ArrayT, rho: ArrayT, second_root: Any) -> ArrayT:
     """``max{1, R^2 max[(2 rho + R)^2, second]}^(1/2)``, without squares that overflow."""
-    first = 2 * rho + norm
-    larger = first + (second_root - first).clip(min=0)
-    return (norm * larger).clip(min=1)
+    first: Any = 2 * rho + norm
+    larger: ArrayT = (norm * first.clip(min=second_root)).clip(min=1)
+    return larger
 
 
 def corollary2(gradient_norm: ArrayT, curvature: ArrayT, negative_curvature: Any = 0.0) -> ArrayT:

@@ -94,4 +94,4 @@ def larger_where_curved(g: Any, norm: Any, geometry: PomGeometry) -> Any:
         R of each POM.
     geometry : PomGeometry
     """
-    return g + (norm * geometry.curved - g).clip(min=0)
+    return g.clip(min=norm * geometry.curved)

@@ -262,6 +262,10 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
             with torch.enable_grad():
                 loss = closure()
         reshard_(self.adapter.model)
+        version = self.adapter.version
+        way = self._native_way()
+        if way is not None:
+            way.follow(version)
         by_weight = self._guards.layers_by_weight()
         active = [self._active(group, by_weight) for group in self.param_groups]
         self._guards.check_tensors(active)
@@ -272,7 +276,7 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         self._keep_best(active, loss)
         self._check_references(active)
         self.adapter.collection.fold_spreads_()
-        self._follow_radii()
+        self._follow_radii(version)
         self.steps += 1
         for one in active:
             self._step_group(one)
@@ -310,9 +314,9 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
         return self._guards.unusable_gradients(active)
 
     @torch.no_grad()
-    def _follow_radii(self) -> None:
+    def _follow_radii(self, version: int) -> None:
         """Carry state over to new radii: as gradients, it goes with one over the radius."""
-        if self.adapter.version == self._radii_version:
+        if version == self._radii_version:
             return
         for name, layer in self.adapter.layers.items():
             old, new = self._radii[name], layer.radius
@@ -328,7 +332,7 @@ class POMOptimizer(ReferenceMixin, NativeMixin, StateMixin, Optimizer):
                 else:
                     buffer.mul_(ratio.to(buffer))
             self._radii[name] = new.clone()
-        self._radii_version = self.adapter.version
+        self._radii_version = version
 
     def _step_group(self, active: Active) -> None:
         params, group = active.params, active.group

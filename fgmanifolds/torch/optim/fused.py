@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fgmanifolds.torch.ops.native.plain import DTYPE, SHAPE, Known, are_plain
+from fgmanifolds.torch.ops.native.plain import DTYPE, Known, are_plain
 
 if TYPE_CHECKING:
     from fgmanifolds.torch.optim.active import Active
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
 class FusedLook:
     """Finds the parameters of one group that the fused functions take.
 
-    They must be on the CPU, dense, and of one type and shape with their gradients and state; the
+    They must be on the CPU, dense, and of one type and size with their gradients and state; the
     group must leave the choice to us, and its rate be a number.
 
     Parameters
@@ -97,11 +97,11 @@ class FusedLook:
         if known.addresses_of(ours) is None or not are_plain(grads, None):
             return False
         tensors, number = [*ours, *grads], len(lasting) + 1
-        dtypes, shapes = [*known.types_found, *map(DTYPE, grads)], list(map(SHAPE, tensors))
+        dtypes, numels = [*known.types_found, *map(DTYPE, grads)], list(map(Tensor.numel, tensors))
         # Of columns of other lengths these lists are of another length than the tensors'.
         return (
             dtypes == dtypes[: len(params)] * number
-            and shapes == shapes[: len(params)] * number
+            and numels == numels[: len(params)] * number
             and all(map(Tensor.is_contiguous, tensors))
         )
 
@@ -158,10 +158,13 @@ def adam_(taken: Taken, group: Mapping[str, Any]) -> None:
 
 def _parts(taken: Taken, kinds: Sequence[bool]) -> Iterator[tuple[bool, _Columns]]:
     """Parameters, gradients and states of one type and kind together, which is given first."""
+    columns = (taken.params, taken.grads, taken.states)
+    if len(set(map(DTYPE, taken.params))) == len(set(kinds)) == 1:
+        yield kinds[0], columns
+        return
     keys = list(zip(map(DTYPE, taken.params), kinds, strict=True))
-    columns, found = (taken.params, taken.grads, taken.states), dict.fromkeys(keys)
-    for key in found:
-        yield key[1], columns if len(found) == 1 else _rows(columns, [own == key for own in keys])
+    for key in dict.fromkeys(keys):
+        yield key[1], _rows(columns, [own == key for own in keys])
 
 
 def _rows(columns: _Columns, chosen: Sequence[bool]) -> _Columns:

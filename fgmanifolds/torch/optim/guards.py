@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fgmanifolds.torch.adapter import POMAdapter
 from fgmanifolds.torch.layer import POMLayer, weights_of
-from fgmanifolds.torch.ops.native.plain import LAYOUT, SHAPE, STRIDED
+from fgmanifolds.torch.ops.native.plain import LAYOUT, SHAPE, STRIDED, VERSION
 from fgmanifolds.torch.ops.table import PomTable
 from fgmanifolds.torch.optim.active import are_same
 from fgmanifolds.torch.optim.gradients import largest_norm, norm_bounds, unusable
@@ -130,7 +130,7 @@ class Guards:
         local = self._weights
         if any_sharded(local):
             local = [x.to_local() if is_sharded(x) else x for x in local]
-        return list(map(Tensor.data_ptr, local)), [x._version for x in self._weights]
+        return list(map(Tensor.data_ptr, local)), list(map(VERSION, self._weights))
 
     def written_to(self) -> bool:
         """Whether a weight was written to since :meth:`note_written`."""

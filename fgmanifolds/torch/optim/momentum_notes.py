@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import NamedTuple
 
 from fgmanifolds.torch.ops.native import Taken
+from fgmanifolds.torch.ops.native.plain import VERSION
 
 __all__ = ["MomentumNotes"]
-
-VERSION = attrgetter("_version")
 
 
 class _Noted(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +105,17 @@ class NativeWay:
         self._adapter, self._scaled = adapter, scaled
         self._key: tuple[int, int] | None = None
         self._squares: Tensor | None = None
-        self._renew()
+        self.follow(adapter.version)
 
-    def _renew(self) -> None:
-        key = (self._adapter.version, torch.get_num_threads())
+    def follow(self, version: int) -> None:
+        """Forget what was of other radii and sets; to be called before each step.
+
+        Parameters
+        ----------
+        version : int
+            The adapter's present one.
+        """
+        key = (version, torch.get_num_threads())
         if key == self._key:
             return
         self._key, self._notes = key, MomentumNotes()
@@ -154,7 +161,6 @@ class NativeWay:
         other = active.rule.needs_reference or self._adapter.options["retraction"] != "qr"
         if other or not active.layers:
             return None
-        self._renew()
         look = self._looks.setdefault(id(active.group), NativeLook(self._position))
         return look.taken_of(active, state, directions, buffer)
 
@@ -277,8 +283,8 @@ class NativeWay:
         norm, g = self._move_(taken, group, rule, self.past(taken, state), scale, bound)
         norm = scale * norm
         self.remember(taken, norm)
-        for name, own_poms in [self._own[i] for i in taken.positions]:
-            last[name] = norm, g, own_poms
+        names, poms = zip(*[self._own[i] for i in taken.positions], strict=True)
+        last.update(zip(names, zip(repeat(norm), repeat(g), poms, strict=False), strict=True))
 
     def _move_(
         self,

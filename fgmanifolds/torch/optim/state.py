@@ -51,7 +51,7 @@ class StateMixin(Optimizer):
     def _forget(self) -> None:
         raise NotImplementedError
 
-    def _follow_radii(self) -> None:
+    def _follow_radii(self, version: int) -> None:
         raise NotImplementedError
 
     def state_shapes(self, parameter: Tensor, layer: POMLayer | None) -> dict[str, tuple[int, ...]]:
@@ -69,7 +69,7 @@ class StateMixin(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's, with the state of the adapter, so that no radius and no set is lost."""
-        self._follow_radii()
+        self._follow_radii(self.adapter.version)
         state: dict[str, Any] = super().state_dict()
         state["fgmanifolds"] = {
             "adapter": self.adapter.state_dict(),

@@ -93,13 +93,19 @@ def _all_places(
 
 def _inputs(shapes: Sequence[torch.Size], columns: Columns) -> list[int] | None:
     """For each layer, as :class:`Places` has it; None if one of the tensors cannot be taken."""
-    weights, strides = columns[0], [list(map(Tensor.stride, column)) for column in columns]
-    if any(list(map(SHAPE, column)) != shapes for column in columns) or any(
-        own != strides[0] for own in strides[1:]
+    weights, rest = columns[0], columns[1:]
+    if list(map(SHAPE, weights)) != shapes:
+        return None
+    if all(map(Tensor.is_contiguous, chain.from_iterable(columns))):
+        numels = list(map(Tensor.numel, weights))
+        alike = all(list(map(Tensor.numel, column)) == numels for column in rest)
+        return [0] * len(weights) if alike else None
+    strides = list(map(Tensor.stride, weights))
+    if any(
+        list(map(SHAPE, column)) != shapes or list(map(Tensor.stride, column)) != strides
+        for column in rest
     ):
         return None
-    if all(map(Tensor.is_contiguous, weights)):
-        return [0] * len(weights)
     forms = [
         torch.contiguous_format if x.is_contiguous() else CHANNELS_LAST.get(x.dim())
         for x in weights

@@ -20,6 +20,7 @@ __all__ = [
     "PLAIN",
     "SHAPE",
     "STRIDED",
+    "VERSION",
     "Known",
     "are_plain",
     "are_whole",
@@ -33,6 +34,7 @@ FLOAT = frozenset((torch.float32,))
 
 STRIDED = frozenset((torch.strided,))
 IS_CPU, DTYPE, LAYOUT, SHAPE = map(attrgetter, ("is_cpu", "dtype", "layout", "shape"))
+VERSION = attrgetter("_version")
 
 
 def are_plain(tensors: Sequence[Tensor], dtypes: Set[torch.dtype] | None = FLOAT) -> bool:
