@@ -94,4 +94,4 @@ def larger_where_curved(g: Any, norm: Any, geometry: PomGeometry) -> Any:
         R of each POM.
     geometry : PomGeometry
     """
-    return g.clip(min=norm * geometry.curved)
+    return (norm * geometry.curved).clip(min=g)

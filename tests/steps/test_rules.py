@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from fgmanifolds import Oblique, ScaledProductManifold, Sphere, Stiefel
 from fgmanifolds.solver import corollary2, global_bound, paper, theorem2
+from fgmanifolds.steps import as_rule
+from fgmanifolds.steps.norms import larger_where_curved
+from fgmanifolds.steps.rules import GivenGeometry
 
 norms = st.floats(0, 1e6)
 lengths = st.floats(0, 1e3)
@@ -61,6 +64,14 @@ def test_numpy_and_torch_agree(rows):
     np.testing.assert_allclose(
         corollary2(tensors[0], tensors[2]).numpy(), corollary2(norm, curvature)
     )
+
+
+@pytest.mark.parametrize("like", [np.array, torch.tensor])
+def test_a_bounded_denominator_may_be_one_number(like):
+    """A rule of one's own may give one for all POMs; on flat ones R does not count."""
+    geometry = GivenGeometry(as_rule(None), {"c": like([1.0, 1.0, 0.0]), "kappa": 0.0})
+    found = larger_where_curved(2.0, like([0.5, 3.0, 3.0]), geometry)
+    np.testing.assert_array_equal(found, [2.0, 3.0, 2.0])
 
 
 def test_gradients_that_overflow_squares():

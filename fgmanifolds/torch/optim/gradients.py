@@ -69,13 +69,14 @@ def _batches(
     grads: Sequence[Tensor], left_out: Set[int]
 ) -> Iterator[tuple[list[list[int]], list[Tensor]]]:
     """Tensors of one device and type, with the numbers of the gradients that each of them holds."""
+    sizes = zip(map(Tensor.dim, grads), map(Tensor.numel, grads), strict=True)
+    is_short = [axes == 1 and numel <= SHORT for axes, numel in sizes]
     places = [i for i in range(len(grads)) if i not in left_out] if left_out else range(len(grads))
-    sizes = list(zip(map(Tensor.dim, grads), map(Tensor.numel, grads), strict=True))
-    short = [i for i in places if sizes[i][0] == 1 and sizes[i][1] <= SHORT]
+    short = [i for i in places if is_short[i]]
     on_cpu = all(map(IS_CPU, [grads[i] for i in short]))
     for members in [short] if short and on_cpu else _by(DEVICE, grads, short):
         yield [members], [torch.cat([grads[i] for i in members])]  # of the largest type
-    for members in _by(DEVICE_DTYPE, grads, sorted(set(places).difference(short))):
+    for members in _by(DEVICE_DTYPE, grads, [i for i in places if not is_short[i]]):
         yield [[i] for i in members], [grads[i] for i in members]
 
 

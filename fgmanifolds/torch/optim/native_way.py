@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise, repeat
+from itertools import pairwise
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -283,8 +283,8 @@ class NativeWay:
         norm, g = self._move_(taken, group, rule, self.past(taken, state), scale, bound)
         norm = scale * norm
         self.remember(taken, norm)
-        names, poms = zip(*[self._own[i] for i in taken.positions], strict=True)
-        last.update(zip(names, zip(repeat(norm), repeat(g), poms, strict=False), strict=True))
+        for name, own_poms in [self._own[i] for i in taken.positions]:
+            last[name] = norm, g, own_poms
 
     def _move_(
         self,

@@ -206,8 +206,8 @@ class NativeTable(Bounds):
         self._single = torch.empty(self._threads, self.n_poms, dtype=torch.float64)
         self._ones = torch.ones(self._threads, dtype=torch.float64)
         self._total = torch.empty(2 * self.n_poms, dtype=torch.float64)
-        self._arrays: dict[tuple[int, ...], _Rows] = {}
-        self._columns: dict[tuple[int, ...], dict[str, Sequence[int]]] = {}
+        #: Rows by positions, each with the columns that they were pointed at last.
+        self._arrays: dict[tuple[int, ...], tuple[_Rows, dict[str, Sequence[int]]]] = {}
         self._pointed: Taken | None = None
         self._pointed_calls: list[tuple[ctypes.CDLL, NDArray[np.void]]] = []
         self._factor_rows: dict[tuple[int, ...], NDArray[np.void]] = {}
@@ -220,17 +220,16 @@ class NativeTable(Bounds):
         if key not in self._arrays:
             if len(self._arrays) >= ARRAYS:
                 self._arrays.clear()
-                self._columns.clear()
-            self._arrays[key] = self._rows_of(key)
+            self._arrays[key] = self._rows_of(key), {}
+        found, held = self._arrays[key]
         present: tuple[Sequence[int], ...] = (*taken.addresses, taken.inputs, taken.fresh)
-        columns = dict(zip(CHANGING, present, strict=True))
-        last = self._columns.get(key, {})
-        changed = {name: np.array(own) for name, own in columns.items() if own != last.get(name)}
-        for _, places, rows in self._arrays[key]:
-            for name, column in changed.items():
-                rows[name] = column[places]
-        self._pointed, self._columns[key] = taken, columns
-        self._pointed_calls = [(library, rows) for library, _, rows in self._arrays[key]]
+        for name, own in zip(CHANGING, present, strict=True):
+            if own != held.get(name):
+                column, held[name] = np.array(own), own
+                for _, places, rows in found:
+                    rows[name] = column[places]
+        self._pointed = taken
+        self._pointed_calls = [(library, rows) for library, _, rows in found]
         return self._pointed_calls
 
     def _rows_of(self, positions: Sequence[int]) -> _Rows:
