@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ def turned(before: Tensor, after: Tensor) -> float:
 
 
 class StepAngles:
-    """Angles of single steps, for each weight of two or more axes.
+    """Angles of single steps, for each weight of two or more axes, as its layer uses it.
 
     Parameters
     ----------
@@ -44,21 +45,20 @@ class StepAngles:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._weights: Mapping[str, nn.Parameter] = {
-            _layer_name(name): p for name, p in model.named_parameters() if p.ndim > 1
-        }
+        self._weights: Mapping[str, Callable[[], Tensor]] = dict(_weights(model))
         self._before: dict[str, Tensor] = {}
         self.rows: list[dict[str, int | float | str]] = []
 
     def before(self) -> None:
         """Keep the weights of just before a step."""
-        self._before = {name: p.detach().clone() for name, p in self._weights.items()}
+        with torch.no_grad():
+            self._before = {name: look().clone() for name, look in self._weights.items()}
 
     def after(self, step: int) -> None:
         """Add the angles of step number `step`, which has just been made."""
         with torch.no_grad():
             for name, old in self._before.items():
-                angle = turned(old, self._weights[name].detach())
+                angle = turned(old, self._weights[name]())
                 self.rows.append({"step": step, "layer": name, "angle": angle})
         self._before = {}
 
@@ -70,6 +70,14 @@ class StepAngles:
         return {name: math.fsum(angles) / len(angles) for name, angles in found.items()}
 
 
-def _layer_name(parameter: str) -> str:
-    """Name of the layer that a weight is of, parametrized or not."""
-    return parameter.replace(".parametrizations.weight.original", "").removesuffix(".weight")
+def _weights(model: nn.Module) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """Names of layers, with functions that give the weights that they use at present."""
+    for name, parameter in model.named_parameters():
+        path, inside, rest = name.partition("parametrizations.")
+        if not inside and parameter.ndim > 1:
+            yield name.removesuffix(".weight"), parameter.detach
+        attribute, _, part = rest.rpartition(".")
+        if part in ("original", "original0") and parameter.ndim > 1:
+            owner = path.removesuffix(".")
+            full = f"{path}{attribute}".removesuffix(".weight")
+            yield full, partial(getattr, model.get_submodule(owner), attribute)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch.collection import Collection, build_layer
 from fgmanifolds.torch.distributed import WORLD, Ranks, check_agreement, unwrapped
+from fgmanifolds.torch.gains import add_gains_, fold_gains_
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 from fgmanifolds.torch.options import check_same_options, listed, plain, wanted_map_sizes
@@ -217,6 +218,35 @@ class POMAdapter(PomAccess):
             )
         return self
 
+    def add_gains_(self) -> list[str]:
+        """Give each kernel a gain: its norm becomes a parameter of its own, and free.
+
+        The weight of a layer becomes ``gain * V / |V|`` for each kernel V, which stays on its
+        manifold, at its radius; the first gains are the present norms, so that the network
+        stays what it is. Radii then set how far a step turns a kernel, not its norm, and the
+        statements of the paper about norms (Proposition 1) hold for V alone. Call it after
+        :meth:`initialize_` and before the optimizer is made, which trains the gains as it
+        does all Euclidean parameters. Blocks of matrices have none.
+
+        Returns
+        -------
+        list of str
+            Names of the layers that have gains now: those whose components are kernels.
+
+        Raises
+        ------
+        ValueError
+            If no layer has kernels, one has gains already, a weight is tied to another or
+            sharded, or a kernel is 0.
+        """
+        added = [name for name, one in self.layers.items() if add_gains_(one, self.model)]
+        if not added:
+            raise ValueError(
+                "no layer has kernels to give gains to: components are kernels in convolutions "
+                "of more than 1 x 1, and not under scheme='tensor'."
+            )
+        return added
+
     def update_scales_(self) -> None:
         """Set the radii to gamma / lambda from the running spreads, and carry the weights along.
 
@@ -254,13 +284,14 @@ class POMAdapter(PomAccess):
     def detach(self) -> None:
         """Take the hooks that measure features off the model; radii stay as they are from now on.
 
-        The model is then as it was before, apart from its weights.
+        The model is then as it was before, apart from its weights and their gains.
         """
         self.collection.detach()
 
     def export(self) -> nn.Module:
-        """Copy the model, without anything of this package in it."""
+        """Copy the model, without anything of this package in it; gains go into the weights."""
         twin = copy.deepcopy(self.model)
+        fold_gains_(twin)
         for module in twin.modules():
             remove_hooks(module)
         return twin

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from fgmanifolds.torch.components import Blocks
 from fgmanifolds.torch.distributed import Ranks, share_moments_
+from fgmanifolds.torch.gains import has_gains
 from fgmanifolds.torch.layer import VERSIONS, POMLayer
 from fgmanifolds.torch.ops.native import available, load_moments, loads_or_warns
 from fgmanifolds.torch.selection import Candidate, LayerOptions
@@ -137,7 +138,7 @@ class Collection:
             layer.initialize_(generator, from_weights)
             after = float(whole(layer.weight.detach()).double().norm())
             much = before > 0 and not 0.5 <= after / before <= 2
-            if much and not _is_normalised(layer, self.model):
+            if much and not has_gains(layer) and not _is_normalised(layer, self.model):
                 changed.append(layer)
         return changed
 

@@ -57,6 +57,9 @@ class Arm:
         POMs of `scheme`, `manifolds`, `radius` and `fan_out` would start.
     scheme, manifolds, pom, radius, fan_out, min_std, exclude
         As :class:`~fgmanifolds.torch.POMAdapter` takes them.
+    gains : bool
+        Whether each kernel has a gain (:meth:`~fgmanifolds.torch.POMAdapter.add_gains_`), at
+        the rate of all other parameters. Only on POMs.
     radii : {"spreads", "fixed"}
         Whether radii follow the spread of features once an epoch, or stay.
     rule, gradient_norm, momentum_space
@@ -75,6 +78,7 @@ class Arm:
     manifolds: tuple[str, ...] = ("sphere", "oblique", "stiefel", "euclidean")
     pom: str = "set"
     radius: float | str | None = None
+    gains: bool = False
     radii: str = "spreads"
     fan_out: str = "glorot"
     min_std: float | None = 1.0
@@ -101,6 +105,12 @@ class Arm:
             check_choice(name, getattr(self, name), allowed)
         check_choices("manifolds", self.manifolds, COMPONENTS)
         check_number("momentum", self.momentum, low=0, high=0.999)
+        check_choice("gains", self.gains, (False, True))
+        if self.gains and not self.on_poms:
+            raise ValueError(
+                f"gains=True needs kernels that stay on POMs: optimizer='fgsgd' or 'fgadam', not "
+                f"{self.optimizer!r}."
+            )
 
     @property
     def on_poms(self) -> bool:

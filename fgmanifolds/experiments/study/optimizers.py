@@ -57,12 +57,14 @@ def make_optimizers(
         If an option does not fit the model.
     """
     adapter = _adapter(arm, model, seed)
-    weights = [layer.weight for layer in adapter.layers.values()]
-    known = {id(weight) for weight in weights}
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     peer = arm.optimizer in _PEER_MAKERS
     if arm.on_poms or arm.start == "poms" or peer:
         adapter.initialize_()
+    if arm.gains:
+        adapter.add_gains_()
+    weights = [layer.weight for layer in adapter.layers.values()]
+    known = {id(weight) for weight in weights}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     if arm.on_poms:
         return adapter, [_POM_MAKERS[arm.optimizer](arm, adapter, others, rates)]
     adapter.detach()

@@ -13,10 +13,12 @@ from fgmanifolds.experiments.study.tasks import rates_of
 
 ROOT = Path(fgmanifolds.__file__).parents[1]
 STUDIES = sorted((ROOT / "studies").glob("*/protocol.toml"))
+PILOTS = sorted((ROOT / "studies").glob("*/pilot.toml"))
 
 
 def test_there_are_studies():
     assert {"fashion", "cifar10-jpeg"} <= {path.parent.name for path in STUDIES}
+    assert {"fashion", "cifar10-jpeg"} <= {path.parent.name for path in PILOTS}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
@@ -41,9 +43,9 @@ def test_runs_are_those_of_the_protocol(path):
         assert (run["stage"] == "test") == (run["test_error"] == run["test_error"])
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", PILOTS, ids=lambda path: path.parent.name)
 def test_pilots_train_as_their_studies_do(path):
-    study, pilot = read_protocol(path), read_protocol(path.parent / "pilot.toml")
+    study, pilot = read_protocol(path.parent / "protocol.toml"), read_protocol(path)
     for part in ("data", "model", "budget"):
         assert getattr(pilot, part) == getattr(study, part)
     for arm in pilot.arms.values():
