@@ -55,7 +55,10 @@ def test_bad_protocols_give_one_line(old, new, message, tmp_path):
         ('extends = "sgd"\noptimizer = "sdg"', "optimizer='sdg' is unknown"),
         ('extends = "pio4"\nmanifolds = ["sphere", "torus"]', "manifolds='torus' is unknown"),
         ('optimizer = "sgd"', "arm 'mine': lr is missing"),
-        ('extends = "sgd"\ngains = true', "gains=True needs kernels that stay on POMs: .* not 'sgd'"),
+        (
+            'extends = "sgd"\ngains = true',
+            "gains=True needs kernels that stay on POMs: .* not 'sgd'",
+        ),
         ('extends = "pio4"\ngains = "yes"', "gains='yes' is unknown"),
         ('extends = "other"', "extends itself: mine -> other -> mine"),
     ],
