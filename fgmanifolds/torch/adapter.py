@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fgmanifolds.geometry import COMPONENTS
 from fgmanifolds.torch.collection import Collection, build_layer
 from fgmanifolds.torch.distributed import WORLD, Ranks, check_agreement, unwrapped
-from fgmanifolds.torch.gains import add_gains_, fold_gains_
+from fgmanifolds.torch.gains import add_gains_, can_have_gains, fold_gains_
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.ops.manifolds import RETRACTIONS
 from fgmanifolds.torch.options import check_same_options, listed, plain, wanted_map_sizes
@@ -237,15 +237,17 @@ class POMAdapter(PomAccess):
         ------
         ValueError
             If no layer has kernels, one has gains already, a weight is tied to another or
-            sharded, or a kernel is 0.
+            sharded, or a kernel is 0; nothing is changed then.
         """
-        added = [name for name, one in self.layers.items() if add_gains_(one, self.model)]
-        if not added:
+        fit = [name for name, one in self.layers.items() if can_have_gains(one, self.model)]
+        if not fit:
             raise ValueError(
                 "no layer has kernels to give gains to: components are kernels in convolutions "
                 "of more than 1 x 1, and not under scheme='tensor'."
             )
-        return added
+        for name in fit:
+            add_gains_(self.layers[name])
+        return fit
 
     def update_scales_(self) -> None:
         """Set the radii to gamma / lambda from the running spreads, and carry the weights along.

@@ -10,7 +10,7 @@ from fgmanifolds.torch.components import Kernels
 from fgmanifolds.torch.layer import POMLayer
 from fgmanifolds.torch.sharded import is_sharded
 
-__all__ = ["KernelGain", "add_gains_", "fold_gains_", "has_gains"]
+__all__ = ["KernelGain", "add_gains_", "can_have_gains", "fold_gains_", "has_gains"]
 
 
 class KernelGain(nn.Module):
@@ -48,8 +48,8 @@ def has_gains(layer: POMLayer) -> bool:
     return isinstance(layer.module, parametrize.ParametrizationList)
 
 
-def add_gains_(layer: POMLayer, model: nn.Module) -> bool:
-    """Give each kernel of a layer a gain; False if its components are no kernels.
+def can_have_gains(layer: POMLayer, model: nn.Module) -> bool:
+    """Whether a layer can be given gains: False if its components are no kernels.
 
     Parameters
     ----------
@@ -73,11 +73,21 @@ def add_gains_(layer: POMLayer, model: nn.Module) -> bool:
         raise ValueError(f"layer {layer.name!r} can have no gains: its weight is {how}.")
     if not bool((_norms(weight.detach()) > 0).all()):
         raise ValueError(f"layer {layer.name!r} can have no gains: one of its kernels is 0.")
-    parametrize.register_parametrization(layer.module, layer.parameter, KernelGain(weight))
+    return True
+
+
+def add_gains_(layer: POMLayer) -> None:
+    """Give each kernel of a layer that can have gains its gain.
+
+    Parameters
+    ----------
+    layer : POMLayer
+    """
+    gain = KernelGain(layer.weight)
+    parametrize.register_parametrization(layer.module, layer.parameter, gain)
     found = layer.module.parametrizations[layer.parameter]  # type: ignore[index]
     assert isinstance(found, parametrize.ParametrizationList)
     layer.module, layer.parameter = found, "original"
-    return True
 
 
 def fold_gains_(model: nn.Module) -> None:

@@ -182,11 +182,12 @@ def test_what_can_have_no_gains_is_said():
     pair[1].weight = pair[0].weight
     with pytest.raises(ValueError, match="its weight is tied to that of another"):
         POMAdapter(pair, "pio", ("sphere",)).add_gains_()
-    zero = nn.Conv2d(2, 3, 3)
+    zero = nn.Sequential(nn.Conv2d(2, 2, 3), nn.Conv2d(2, 3, 3))
     with torch.no_grad():
-        zero.weight[1, 1] = 0
-    with pytest.raises(ValueError, match="one of its kernels is 0"):
+        zero[1].weight[1, 1] = 0
+    with pytest.raises(ValueError, match="layer '1' can have no gains: one of its kernels is 0"):
         POMAdapter(zero, "pio", ("euclidean",)).add_gains_()
+    assert type(zero[0]) is nn.Conv2d  # nothing was changed
 
 
 def test_the_used_weight_is_what_convolves():
