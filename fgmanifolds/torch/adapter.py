@@ -237,7 +237,7 @@ class POMAdapter(PomAccess):
         ------
         ValueError
             If no layer has kernels, one has gains already, a weight is tied to another or
-            sharded, or a kernel is 0; nothing is changed then.
+            sharded, or a kernel is 0 or not finite; nothing is changed then.
         """
         fit = [name for name, one in self.layers.items() if can_have_gains(one, self.model)]
         if not fit:

@@ -60,7 +60,8 @@ def can_have_gains(layer: POMLayer, model: nn.Module) -> bool:
     Raises
     ------
     ValueError
-        If the layer has gains already, if its weight is shared or sharded, or if a kernel is 0.
+        If the layer has gains already, if its weight is shared or sharded, or if a kernel is 0
+        or not finite.
     """
     weight = layer.weight
     if not all(isinstance(batch, Kernels) for batch in layer.view.batches):
@@ -71,8 +72,11 @@ def can_have_gains(layer: POMLayer, model: nn.Module) -> bool:
     if len(holders) > 1 or is_sharded(weight):
         how = "sharded over processes" if is_sharded(weight) else "tied to that of another"
         raise ValueError(f"layer {layer.name!r} can have no gains: its weight is {how}.")
-    if not bool((_norms(weight.detach()) > 0).all()):
-        raise ValueError(f"layer {layer.name!r} can have no gains: one of its kernels is 0.")
+    norms = _norms(weight.detach())
+    if not bool(((norms > 0) & norms.isfinite()).all()):
+        raise ValueError(
+            f"layer {layer.name!r} can have no gains: one of its kernels is 0 or not finite."
+        )
     return True
 
 

@@ -183,10 +183,11 @@ def test_what_can_have_no_gains_is_said():
     with pytest.raises(ValueError, match="its weight is tied to that of another"):
         POMAdapter(pair, "pio", ("sphere",)).add_gains_()
     zero = nn.Sequential(nn.Conv2d(2, 2, 3), nn.Conv2d(2, 3, 3))
-    with torch.no_grad():
-        zero[1].weight[1, 1] = 0
-    with pytest.raises(ValueError, match="layer '1' can have no gains: one of its kernels is 0"):
-        POMAdapter(zero, "pio", ("euclidean",)).add_gains_()
+    for value in (0.0, float("nan"), float("inf")):
+        with torch.no_grad():
+            zero[1].weight[1, 1] = value
+        with pytest.raises(ValueError, match="layer '1' can have no gains: .* is 0 or not finite"):
+            POMAdapter(zero, "pio", ("euclidean",)).add_gains_()
     assert type(zero[0]) is nn.Conv2d  # nothing was changed
 
 
