@@ -186,7 +186,7 @@ def test_what_can_have_no_gains_is_said():
     for value in (0.0, float("nan"), float("inf")):
         with torch.no_grad():
             zero[1].weight[1, 1] = value
-        with pytest.raises(ValueError, match="layer '1' can have no gains: .* is 0 or not finite"):
+        with pytest.raises(ValueError, match=r"layer '1' can have no gains: .* is 0 or not finite"):
             POMAdapter(zero, "pio", ("euclidean",)).add_gains_()
     assert type(zero[0]) is nn.Conv2d  # nothing was changed
 
