@@ -18,13 +18,15 @@ def _block(number: int, inputs: int, outputs: int, pool: nn.Module) -> dict[str,
     }
 
 
-def cnn(channels: int, classes: int) -> nn.Sequential:
+def cnn(channels: int, classes: int, width: int = 24) -> nn.Sequential:
     """Three 3 x 3 convolutions of 24, 48 and 96 channels, then a linear classifier.
 
     Parameters
     ----------
     channels, classes : int
         Numbers of image channels and of classes.
+    width : int
+        Channels of the first convolution; the others have twice and four times as many.
 
     Returns
     -------
@@ -32,10 +34,10 @@ def cnn(channels: int, classes: int) -> nn.Sequential:
         From images ``[N, channels, H, W]``, H, W >= 4, to scores ``[N, classes]``.
     """
     layers = {
-        **_block(1, channels, 24, nn.MaxPool2d(2)),
-        **_block(2, 24, 48, nn.MaxPool2d(2)),
-        **_block(3, 48, 96, nn.AdaptiveAvgPool2d(1)),
+        **_block(1, channels, width, nn.MaxPool2d(2)),
+        **_block(2, width, 2 * width, nn.MaxPool2d(2)),
+        **_block(3, 2 * width, 4 * width, nn.AdaptiveAvgPool2d(1)),
         "flatten": nn.Flatten(),
-        "classifier": nn.Linear(96, classes),
+        "classifier": nn.Linear(4 * width, classes),
     }
     return nn.Sequential(OrderedDict(layers))

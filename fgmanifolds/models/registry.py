@@ -20,7 +20,7 @@ _COMMON = ("widths", "stem", "shortcut", "pool")
 
 #: Options of each model by its name, besides ``num_classes`` and ``in_channels``.
 MODELS: dict[str, tuple[str, ...]] = {
-    "cnn": (),
+    "cnn": ("width",),
     **{name: (*_COMMON, *family.options) for name, family in PLANS.items()},
     "mobilenet_v2": ("widths", "stem", "wss"),
 }
@@ -46,6 +46,8 @@ def build_model(name: str, num_classes: int, *, in_channels: int = 3, **options:
         default ones, which is a quarter of the weights (Appendix D.B). mobilenet_v2,
         resnext50_32x4d and deeproots50 are original unless asked for otherwise; for the
         first two the paper prints no widths.
+    width : int
+        Channels of the first convolution of cnn, 24 unless asked for otherwise.
     stem : {"large", "small"}
         7 x 7 and a pooling, or 3 x 3 at full size, for images of 32 pixels.
     shortcut : {"A", "B"}
@@ -81,7 +83,8 @@ def build_model(name: str, num_classes: int, *, in_channels: int = 3, **options:
     for option in ("wss", "pool"):
         check_bool(option, options.get(option, False))
     if name == "cnn":
-        return cnn(in_channels, num_classes)
+        check_integer("width", options.get("width", 1), low=1)
+        return cnn(in_channels, num_classes, **options)
     if name == "mobilenet_v2":
         widths = options.get("widths", "original")
         check_choice("widths", widths, ("original", "quarter"))

@@ -82,3 +82,13 @@ def mobilenet(side, classes):
     count.conv(1280, 1)
     count.linear(1280, classes)
     return count
+
+
+def three_convolutions(side, classes, width):
+    """Each of twice the channels of the one before; a pooling after each of the first two."""
+    count = Count(side)
+    for factor in (1, 2, 4):
+        count.conv(factor * width, 3)
+        count.side //= 2
+    count.linear(count.wide, classes)
+    return count

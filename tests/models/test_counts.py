@@ -61,6 +61,8 @@ CASES = [
     ("deeproots50", {"roots": 8}, deep(FIFTY, ORIGINAL, groups=(8, 4, 2, 1)), None),
     ("deeproots50", {"widths": "paper"}, deep(FIFTY, PAPER, groups=(4, 2, 1, 1)), None),
     ("mobilenet_v2", {}, lambda: hand.mobilenet(224, 1000), 3_504_872),
+    ("cnn", {}, lambda: hand.three_convolutions(32, 10, 24), None),
+    ("cnn", {"width": 48}, lambda: hand.three_convolutions(32, 10, 48), None),
 ]
 
 
@@ -73,11 +75,11 @@ def test_counts(name, options, by_hand, known):
         assert counted.parameters == known
 
 
-SMALL_NETWORKS = ("resnet20", "resnet44", "rcd110", "rsd110", "se_resnet110")
+SMALL_NETWORKS = ("cnn", "resnet20", "resnet44", "rcd110", "rsd110", "se_resnet110")
 
 
 def test_every_network_is_counted():
-    assert {case[0] for case in CASES} == set(MODELS) - {"cnn"}
+    assert {case[0] for case in CASES} == set(MODELS)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

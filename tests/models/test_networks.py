@@ -171,6 +171,8 @@ def test_splitting_replaces_grouped_layers_only():
         ("deeproots50", {"roots": 3}, "roots=3 must be a power of 2"),
         ("deeproots50", {"roots": 16, "widths": "paper"}, "72 channels into 16 groups"),
         ("deeproots50", {"wss": 1}, "wss=1 must be True or False"),
+        ("cnn", {"width": 0}, "width=0 must be an integer of at least 1"),
+        ("cnn", {"widths": "quarter"}, "option of cnn='widths' is unknown; allowed: 'width'"),
         ("resnet44", {"num_classes": 1}, "num_classes=1 must be an integer of at least 2"),
         ("resnet44", {"in_channels": 0}, "in_channels=0 must be"),
     ],
