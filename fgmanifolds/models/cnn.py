@@ -26,7 +26,7 @@ def cnn(channels: int, classes: int, width: int = 24) -> nn.Sequential:
     channels, classes : int
         Numbers of image channels and of classes.
     width : int
-        Channels of the first convolution; the others have twice and four times as many.
+        Channels of the first convolution, at least 1; the others have 2 and 4 times as many.
 
     Returns
     -------
