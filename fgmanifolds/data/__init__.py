@@ -2,7 +2,7 @@
 
 from fgmanifolds.data.augment import CropAugmentation, ShiftAugmentation
 from fgmanifolds.data.batches import Augmentation, Batches
-from fgmanifolds.data.dataset import ImageData
+from fgmanifolds.data.dataset import ImageData, with_train_images
 from fgmanifolds.data.download import download
 from fgmanifolds.data.images import DATASETS, load_images
 from fgmanifolds.data.packaged import PACKAGED
@@ -29,4 +29,5 @@ __all__ = [
     "UnreadableImage",
     "download",
     "load_images",
+    "with_train_images",
 ]

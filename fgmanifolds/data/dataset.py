@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from fgmanifolds.data.parts import ImagePart, MemoryPart, Normalization
 
-__all__ = ["Arrays", "ImageData", "in_memory", "numbers", "set_aside", "split"]
+__all__ = ["Arrays", "ImageData", "in_memory", "numbers", "set_aside", "split", "with_train_images"]
 
 #: Share of an official training part that is set aside for validation.
 SET_ASIDE = 0.1
@@ -125,3 +125,32 @@ def set_aside(name: str, training: Arrays, share: float | None, seed: int) -> li
     images, labels = training
     share = SET_ASIDE if share is None else share
     return [(images[i], labels[i]) for i in split(labels, share, seed, name)]
+
+
+def with_train_images(data: ImageData, count: int, seed: int) -> ImageData:
+    """The same data with `count` images of the training part, stratified by class.
+
+    All parts stay normalised by the whole training part.
+
+    Parameters
+    ----------
+    data : ImageData
+    count : int
+    seed : int
+        Of the choice.
+
+    Raises
+    ------
+    ValueError
+        If `count` does not leave an image of each class, both in and out.
+    """
+    labels = data.train.labels.numpy()
+    low, high = data.classes, len(labels) - data.classes
+    if not low <= count <= high:
+        raise ValueError(
+            f"train_images={count} must be between {low} and {high}: the training part of "
+            f"data={data.name!r} has {len(labels)} images in {data.classes} classes."
+        )
+    indices: Indices = np.arange(len(labels), dtype=np.int64)
+    chosen, _ = train_test_split(indices, train_size=count, stratify=labels, random_state=seed)
+    return replace(data, train=data.train.subset(chosen))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -114,6 +114,10 @@ class ImagePart(Dataset[tuple[Tensor, Tensor]]):
         """Normalised images and labels, as they are evaluated."""
         raise NotImplementedError
 
+    def subset(self, indices: NDArray[np.int64]) -> ImagePart:
+        """The same part with these images only, normalised as before."""
+        raise NotImplementedError
+
     @property
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All normalised images, as float32, and all labels."""
@@ -132,6 +136,11 @@ class MemoryPart(ImagePart):
         """See :class:`ImagePart`."""
         chosen = torch.from_numpy(indices)
         return self.normalization(self.images[chosen]), self.labels[chosen]
+
+    def subset(self, indices: NDArray[np.int64]) -> MemoryPart:
+        """See :class:`ImagePart`."""
+        chosen = torch.from_numpy(indices)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
 
 @dataclass
@@ -214,6 +223,12 @@ class EncodedPart(ImagePart):
         """See :class:`ImagePart`."""
         images, labels = self.stack(indices, self.centre)
         return self.normalization(images), labels
+
+    def subset(self, indices: NDArray[np.int64]) -> EncodedPart:
+        """See :class:`ImagePart`."""
+        readers = [self.readers[i] for i in indices.tolist()]
+        labels = self.labels[torch.from_numpy(indices)]
+        return replace(self, readers=readers, labels=labels, skipped=set())
 
 
 def decode(name: str, content: bytes) -> Image.Image:

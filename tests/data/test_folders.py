@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fgmanifolds.data import folders, load_images
+from fgmanifolds.data import folders, load_images, with_train_images
 from tests.data import archives
 
 
@@ -59,6 +59,17 @@ def test_sides_cut_the_centre(tmp_path):
     assert int(label) == 0
     assert torch.allclose(image, image[0, 7, 7].expand_as(image))
     assert float(data.train[[0, 1]][0].mean()) == pytest.approx(0, abs=1e-4)
+
+
+def test_fewer_images_that_are_decoded_when_asked_for(tree):
+    data = load_images(f"folder:{tree[0]}", side=8, validation=0.2)
+    less = with_train_images(data, 6, seed=0)
+    names = [name for name, _ in data.train.readers]
+    assert np.bincount(less.train.labels).tolist() == [3, 3]
+    for number, (name, _) in enumerate(less.train.readers):
+        image, label = data.train[names.index(name)]
+        assert torch.equal(image, less.train[number][0])
+        assert label == less.train[number][1]
 
 
 @pytest.mark.parametrize("side", [None, 8])

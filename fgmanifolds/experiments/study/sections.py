@@ -30,6 +30,8 @@ class Data:
     seed : int
         Of the split, the same in all runs.
     normalise : {"all", "channel", "pixel"} or None
+    train_images : int or None
+        Images of the training part that are trained on, the same in all runs; all of them.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Data:
     augmentation: str = "without"
     seed: int = 0
     normalise: str | None = None
+    train_images: int | None = None
 
     def __post_init__(self) -> None:
         if not self.name.startswith(("folder:", "zip:")):
@@ -46,6 +49,8 @@ class Data:
         check_integer("seed", self.seed, low=0)
         if self.normalise is not None:
             check_choice("normalise", self.normalise, ("all", "channel", "pixel"))
+        if self.train_images is not None:
+            check_integer("train_images", self.train_images, low=2)
 
 
 @dataclass(frozen=True)

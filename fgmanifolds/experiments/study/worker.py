@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 import fgmanifolds
-from fgmanifolds.data import ImageData, load_images
+from fgmanifolds.data import ImageData, load_images, with_train_images
 from fgmanifolds.experiments.study.folder import StudyFolder
 from fgmanifolds.experiments.study.known import read_known, take_over
 from fgmanifolds.experiments.study.protocol import Protocol
@@ -142,14 +142,17 @@ class Worker:
     def data(self) -> ImageData:
         """The data, which stay in memory as bytes between runs."""
         if self._data is None:
-            data = self.protocol.data
-            self._data = load_images(
-                data.name,
-                data.seed,
+            asked = self.protocol.data
+            data = load_images(
+                asked.name,
+                asked.seed,
                 data_dir=self.data_dir,
-                validation=data.validation,
-                normalise=data.normalise,
+                validation=asked.validation,
+                normalise=asked.normalise,
             )
+            if asked.train_images is not None:
+                data = with_train_images(data, asked.train_images, asked.seed)
+            self._data = data
         return self._data
 
     def tasks(self, arm: str) -> dict[str, list[Task]]:

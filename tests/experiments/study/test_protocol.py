@@ -27,6 +27,7 @@ ARMS = 'arms = ["sgd", "pio4"]'
         ('name = "cnn"', 'name = "cnm"', r"\[model\]: name='cnm' is unknown; .* 'cnn'"),
         ('name = "digits"', "name = 3", r"\[data\]: "),
         ("validation = 0.2", "validation = 1.5", r"\[data\]: validation=1.5 must be finite"),
+        ("validation = 0.2", "train_images = 1", r"\[data\]: train_images=1 must be an integer of"),
         ("best = 2", "best = 4", r"\[search\]: best=4 is more than trials=3"),
         ("seeds = 2", "seeds = 1", r"\[test\]: seeds=1 must be an integer of at least 2"),
         ("seeds = 2", "seeds = 2\nfirst_seed = 1", "are not fresh: the search takes 0 to 1"),

@@ -52,6 +52,15 @@ def test_a_study_runs_its_stages(finished):
     assert not list(out.glob("runs/*/*/checkpoint.pt"))
 
 
+def test_fewer_training_images_are_trained_on(tmp_path):
+    protocol = small(tmp_path, ("validation = 0.2", "validation = 0.2\ntrain_images = 100"))
+    data = Worker(protocol, StudyFolder(tmp_path / "out")).data()
+    whole = load_images("digits", 0, validation=0.2)
+    assert (len(data.train), len(data.validation)) == (100, len(whole.validation))
+    frame = run_study(protocol, tmp_path / "out", arms=["sgd"], stages=["search"])
+    assert (frame["steps"] == 2 * 2).all()  # two epochs of two batches of 64
+
+
 def test_the_test_part_is_touched_by_test_runs_only(finished):
     _, _, frame, _ = finished
     tested = frame["stage"] == "test"
